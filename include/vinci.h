@@ -1,0 +1,408 @@
+/*
+ * vinci.h - the public API: run OpenAI's gpt-oss models on CPUs and Ascend NPUs.
+ *
+ *   engine     loaded weights and a device; shared, read-only after open
+ *   session    one timeline of tokens with its KV cache
+ *   request    work for the scheduler: a prompt in, tokens out by callback
+ *   tokenizer  text <-> token ids
+ *
+ * Rules that hold for every function here:
+ *   - A function that can fail returns enum vinci_status; its last parameter, `err`, may be NULL
+ *     and otherwise receives one sentence: what, where, expected, got, what to do.
+ *   - Objects are opaque, made through `**out` (left NULL on failure) and released by a function
+ *     that accepts NULL.
+ *   - Nothing here prints, exits, or reads the environment.
+ *   - An engine may be used from several threads; a session, request or stream from one at a time.
+ */
+#ifndef VINCI_H
+#define VINCI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VINCI_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define VINCI_API __attribute__((visibility("default")))
+#define VINCI_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define VINCI_API
+#define VINCI_PRINTF(fmt, args)
+#endif
+
+/* ---- status ------------------------------------------------------------------------------- */
+
+/* name, value, text. The value is also the program's exit code (docs: vinci(1), EXIT STATUS). */
+#define VINCI_STATUS_LIST(X) \
+    X(OK, 0, "success") \
+    X(FAILED, 1, "an error of no other kind") \
+    X(USAGE, 2, "wrong arguments") \
+    X(NOT_FOUND, 3, "a file, model or device that is not there") \
+    X(IO, 4, "a file could not be read or written") \
+    X(BAD_FILE, 5, "a file is damaged or not what it should be") \
+    X(UNSUPPORTED, 6, "a file or an option that vinci does not handle") \
+    X(NO_MEMORY, 7, "memory could not be had") \
+    X(LIMIT, 8, "beyond a limit: context, vocabulary, size") \
+    X(NO_DEVICE, 9, "the device or its driver is missing") \
+    X(DEVICE, 10, "the device reported an error") \
+    X(CANCELLED, 11, "stopped on request")
+
+enum vinci_status {
+#define VINCI_STATUS_ENUM(name, value, text) VINCI_##name = value,
+    VINCI_STATUS_LIST(VINCI_STATUS_ENUM)
+#undef VINCI_STATUS_ENUM
+};
+
+struct vinci_error {
+    enum vinci_status status;
+    char text[1024]; /* UTF-8, one sentence, no newline at the end; "" after success */
+};
+
+/* The constant's name without prefix ("BAD_FILE"), and what it means. Never NULL. */
+VINCI_API const char *vinci_status_name(enum vinci_status status);
+VINCI_API const char *vinci_status_text(enum vinci_status status);
+
+VINCI_API const char *vinci_version(void);
+
+/* ---- log ---------------------------------------------------------------------------------- */
+
+enum vinci_log_level { VINCI_LOG_ERROR, VINCI_LOG_WARN, VINCI_LOG_INFO, VINCI_LOG_DEBUG };
+
+/* Where the library's messages go; `user` is handed back. May be called from any thread. */
+typedef void vinci_log_fn(void *user, enum vinci_log_level level, const char *message);
+
+/* ---- models ------------------------------------------------------------------------------- */
+
+enum vinci_container { VINCI_CONTAINER_HF, VINCI_CONTAINER_ORIGINAL, VINCI_CONTAINER_GGUF };
+
+#define VINCI_DTYPE_COUNT_MAX 16
+
+/* What `vinci info` prints. Sizes in bytes. Strings are NUL-terminated, "" if unknown. */
+struct vinci_model_info {
+    char path[1024];      /* the file or folder that was opened */
+    char tokenizer[1024]; /* file the tokenizer would be read from, "" if none */
+    enum vinci_container container;
+    uint32_t n_files;
+    uint32_t n_tensors;
+    uint32_t n_layers, n_hidden, n_intermediate, n_vocab;
+    uint32_t n_heads, n_kv_heads, head_dim;
+    uint32_t n_experts, n_experts_used;
+    uint32_t sliding_window, n_sliding_layers;
+    uint32_t n_ctx_max;
+    float rope_theta, rope_factor; /* factor 1 and yarn false: plain rope */
+    bool rope_yarn, tied_embeddings;
+    float rms_norm_eps, swiglu_limit;
+    uint64_t n_params, n_params_active;
+    uint64_t file_bytes;         /* of all files */
+    uint64_t weight_bytes;       /* of all tensors bound */
+    uint64_t bytes_per_token;    /* weights read to decode one token at batch 1 */
+    uint64_t kv_bytes_per_token; /* f16, full layers only: what a longer context costs */
+    uint64_t kv_window_bytes;    /* f16, window layers, constant per sequence */
+    uint64_t converted_bytes;    /* weights that had to be copied into another layout at load */
+    uint32_t n_dtypes;
+    struct {
+        char name[12]; /* "MXFP4", "BF16", ... */
+        uint32_t n_tensors;
+        uint64_t bytes;
+    } dtypes[VINCI_DTYPE_COUNT_MAX];
+};
+
+/* Where the hubs' own tools keep what they fetched; any may be NULL. */
+struct vinci_caches {
+    const char *modelscope;  /* usually ~/.cache/modelscope/hub */
+    const char *huggingface; /* usually ~/.cache/huggingface/hub */
+};
+
+/* From what a user types to a path: an existing file or folder is itself; a hub id such as
+ * "openai-mirror/gpt-oss-20b" is looked up in the caches. `path` has room for `size` bytes. */
+VINCI_API enum vinci_status vinci_model_find(const char *name, const struct vinci_caches *caches,
+                                             char *path, size_t size, struct vinci_error *err);
+
+/* Opens `path` (a folder or a file: see docs/model.md, Files), checks every tensor
+ * against the configuration, fills `info`, closes. Weights are not read. `log` may be NULL. */
+VINCI_API enum vinci_status vinci_model_describe(const char *path, struct vinci_model_info *info,
+                                                 vinci_log_fn *log, void *log_user,
+                                                 struct vinci_error *err);
+
+/* ---- tokenizer ---------------------------------------------------------------------------- */
+
+struct vinci_tokenizer; /* read-only after open: may be shared by threads */
+
+/* `path`: tokenizer.json, *.tiktoken (o200k_harmony's special tokens are added), a GGUF file, or
+ * a model folder that holds one of them. */
+VINCI_API enum vinci_status vinci_tokenizer_open(struct vinci_tokenizer **out, const char *path,
+                                                 struct vinci_error *err);
+VINCI_API void vinci_tokenizer_close(struct vinci_tokenizer *tokenizer);
+
+/* Number of ids: one more than the largest id, special tokens included. */
+VINCI_API uint32_t vinci_tokenizer_n_vocab(const struct vinci_tokenizer *tokenizer);
+
+/* Appends nothing, allocates: *ids (free with vinci_free) and *n_ids. Text is `n_bytes` bytes and
+ * may hold NUL. Ill-formed UTF-8 is replaced by U+FFFD, one for each maximal ill-formed part.
+ * Special tokens in the text are recognised only with `parse_special`. */
+VINCI_API enum vinci_status vinci_tokenize(const struct vinci_tokenizer *tokenizer,
+                                           const char *text, size_t n_bytes, bool parse_special,
+                                           int32_t **ids, size_t *n_ids, struct vinci_error *err);
+
+/* The exact bytes of one token, borrowed from the tokenizer; NULL and 0 for an unknown id. */
+VINCI_API const char *vinci_token_bytes(const struct vinci_tokenizer *tokenizer, int32_t id,
+                                        size_t *n_bytes);
+
+/* True for a control token such as <|end|>. */
+VINCI_API bool vinci_token_is_special(const struct vinci_tokenizer *tokenizer, int32_t id);
+
+/* Id of the special token with exactly this text ("<|return|>"), -1 if there is none. */
+VINCI_API int32_t vinci_token_special_id(const struct vinci_tokenizer *tokenizer, const char *text);
+
+/* The exact concatenation of the tokens' bytes; *text is NUL-terminated, free with vinci_free. */
+VINCI_API enum vinci_status vinci_detokenize(const struct vinci_tokenizer *tokenizer,
+                                             const int32_t *ids, size_t n_ids, char **text,
+                                             size_t *n_bytes, struct vinci_error *err);
+
+/* Turns a stream of tokens into valid UTF-8: an unfinished character is held back until it is
+ * whole; ill-formed parts become U+FFFD. Plain data, no clean-up: set to zero to begin. */
+struct vinci_utf8_stream {
+    uint8_t held[4];
+    uint8_t n_held;
+};
+
+/* Writes what can be shown after `n` more bytes to `out` (room for 3 * (n + 4) bytes); returns the
+ * number of bytes written. `flush` ends the stream: what is held becomes U+FFFD. */
+VINCI_API size_t vinci_utf8_stream_next(struct vinci_utf8_stream *stream, const char *bytes,
+                                        size_t n, bool flush, char *out);
+
+/* Releases what a function here allocated for the caller. */
+VINCI_API void vinci_free(void *p);
+
+/* ---- engine ------------------------------------------------------------------------------- */
+
+enum vinci_activations { VINCI_ACTIVATIONS_INT8, VINCI_ACTIVATIONS_F32 };
+enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32 };
+
+struct vinci_engine_options {
+    const char *model;     /* folder or file; required (hub ids: vinci_model_find) */
+    const char *device;    /* NULL or "cpu"; "npu:0" */
+    const char *cpu_level; /* NULL: the best the machine has; else "scalar", "avx2", ... */
+    uint32_t n_threads;    /* 0: as many as the process may use */
+    uint32_t n_ctx;        /* longest sequence; 0: the model's own limit */
+    uint32_t n_batch;      /* most tokens in one step; 0: 512 */
+    uint32_t n_seqs;       /* most sequences at once; 0: 16 */
+    enum vinci_activations activations;
+    enum vinci_kv_type kv_type;
+    bool prefetch;     /* ask the system to read the files ahead */
+    vinci_log_fn *log; /* may be NULL */
+    void *log_user;
+};
+
+struct vinci_engine;
+
+/* The defaults: everything zero, int8 activations, f16 KV cache, prefetch. */
+VINCI_API void vinci_engine_options_init(struct vinci_engine_options *options);
+
+/* Maps and checks the model, makes the device ready. Weights stay in the mapped file. */
+VINCI_API enum vinci_status vinci_engine_open(struct vinci_engine **out,
+                                              const struct vinci_engine_options *options,
+                                              struct vinci_error *err);
+
+/* Every session and request of the engine must be closed before. */
+VINCI_API void vinci_engine_close(struct vinci_engine *engine);
+
+/* Borrowed; lives as long as the engine. */
+VINCI_API const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *engine);
+
+struct vinci_engine_info {
+    char device[64];    /* "cpu" */
+    char cpu_level[16]; /* the kernels in use: "avx512", "scalar" */
+    uint32_t n_threads, n_ctx, n_batch, n_seqs;
+    double load_seconds;    /* time vinci_engine_open took */
+    uint64_t kv_bytes;      /* KV cache in use now */
+    uint64_t scratch_bytes; /* activations and other step memory */
+};
+VINCI_API void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info);
+
+/* ---- session ------------------------------------------------------------------------------ */
+
+struct vinci_session;
+
+VINCI_API enum vinci_status vinci_session_open(struct vinci_session **out,
+                                               struct vinci_engine *engine,
+                                               struct vinci_error *err);
+VINCI_API void vinci_session_close(struct vinci_session *session);
+
+/* The tokens whose keys and values the session holds; borrowed until the next call. */
+VINCI_API const int32_t *vinci_session_tokens(const struct vinci_session *session, size_t *n);
+
+/* Appends n >= 1 tokens, in chunks of at most the engine's n_batch. Logits of the positions i with
+ * want[i] != 0 (want NULL: only the last) are written to `logits` [number wanted, n_vocab] in
+ * order; logits NULL: none are computed. On failure the session holds the tokens of the chunks
+ * that were done. Equal, bit for bit, to any other chunking of the same tokens. */
+VINCI_API enum vinci_status vinci_session_append(struct vinci_session *session,
+                                                 const int32_t *tokens, size_t n,
+                                                 const uint8_t *want, float *logits,
+                                                 struct vinci_error *err);
+
+/* Keeps at most the first n tokens. Window layers hold little of the past: the session may have to
+ * go back further, and says in *n_kept how many tokens it still has (<= n). */
+VINCI_API enum vinci_status vinci_session_rewind(struct vinci_session *session, size_t n,
+                                                 size_t *n_kept, struct vinci_error *err);
+
+/* Makes the session hold exactly these n >= 1 tokens, reusing the longest prefix it can; writes the
+ * last position's logits [n_vocab] (may be NULL) and, in *n_reused (may be NULL), how many tokens
+ * were not computed again (at most n - 1). Equal, bit for bit, to a new session. */
+VINCI_API enum vinci_status vinci_session_sync(struct vinci_session *session, const int32_t *tokens,
+                                               size_t n, float *logits, size_t *n_reused,
+                                               struct vinci_error *err);
+
+/* ---- sampling ----------------------------------------------------------------------------- */
+
+struct vinci_logit_bias {
+    int32_t token;
+    float bias;
+};
+
+/* Applied in this order: logit bias, repetition penalty, presence and frequency penalties,
+ * temperature, top-k, top-p, min-p, draw. See docs/sampling.md for each formula. */
+struct vinci_sampling {
+    float temperature;        /* 0: greedy, the first of equal maxima */
+    uint32_t top_k;           /* 0: off */
+    float top_p;              /* 1: off */
+    float min_p;              /* 0: off */
+    float repetition_penalty; /* 1: off; over prompt and output */
+    float presence_penalty;   /* 0: off; over the output */
+    float frequency_penalty;  /* 0: off; over the output */
+    uint64_t seed;            /* same seed, same text */
+    const struct vinci_logit_bias *logit_bias;
+    size_t n_logit_bias;
+};
+
+/* temperature 1, everything else off, seed 0. */
+VINCI_API void vinci_sampling_init(struct vinci_sampling *sampling);
+
+#define VINCI_TOP_LOGPROBS_MAX 20
+
+struct vinci_token_logprob {
+    int32_t token;
+    float logprob; /* natural logarithm, of the model's own distribution (before sampling) */
+};
+
+/* ---- requests ----------------------------------------------------------------------------- */
+
+enum vinci_finish {
+    VINCI_FINISH_NONE,      /* not finished */
+    VINCI_FINISH_STOP,      /* a stop token or stop string */
+    VINCI_FINISH_LENGTH,    /* max_new_tokens */
+    VINCI_FINISH_CONTEXT,   /* the context is full */
+    VINCI_FINISH_CANCELLED, /* the callback or vinci_request_cancel said so */
+    VINCI_FINISH_ERROR      /* see `error` in the result */
+};
+
+/* One generated token. `text` is what became showable: valid UTF-8, without special tokens' text
+ * and without any part that may still become a stop string. */
+struct vinci_token_event {
+    int32_t token;
+    size_t index;     /* 0 for the first generated token */
+    const char *text; /* borrowed for the call; "" when nothing is showable yet */
+    size_t n_text;
+    float logprob;                         /* of the token, 0 when n_top_logprobs was 0 */
+    const struct vinci_token_logprob *top; /* best first */
+    size_t n_top;
+    bool last; /* the request is finished after this event */
+};
+
+/* Return false to cancel. Called from the thread that runs vinci_engine_step. */
+typedef bool vinci_token_fn(void *user, const struct vinci_token_event *event);
+
+struct vinci_request_options {
+    const int32_t *prompt; /* copied */
+    size_t n_prompt;       /* >= 1 */
+    size_t max_new_tokens; /* 0: until the context is full */
+    struct vinci_sampling sampling;
+    const int32_t *stop_tokens; /* copied; the stop token itself is reported with text "" */
+    size_t n_stop_tokens;
+    const char *const *stop_strings; /* copied, UTF-8 */
+    size_t n_stop_strings;
+    uint32_t n_top_logprobs;                 /* 0: no log-probabilities */
+    const struct vinci_tokenizer *tokenizer; /* NULL: no text; must outlive the request */
+    struct vinci_session
+        *session;             /* NULL: a session of its own; else that one is synced and used */
+    vinci_token_fn *on_token; /* may be NULL */
+    void *user;
+};
+
+struct vinci_request_result {
+    enum vinci_finish finish;
+    struct vinci_error error;
+    size_t n_prompt, n_reused, n_generated;
+    double queue_seconds;   /* submitted -> first chunk computed */
+    double prefill_seconds; /* first chunk -> first token (its step included) */
+    double decode_seconds;  /* first token -> last token */
+};
+
+struct vinci_request;
+
+VINCI_API void vinci_request_options_init(struct vinci_request_options *options);
+
+/* Queues the request; vinci_engine_step does the work. */
+VINCI_API enum vinci_status vinci_request_submit(struct vinci_request **out,
+                                                 struct vinci_engine *engine,
+                                                 const struct vinci_request_options *options,
+                                                 struct vinci_error *err);
+/* Takes effect within one step; may be called from any thread. */
+VINCI_API void vinci_request_cancel(struct vinci_request *request);
+VINCI_API bool vinci_request_done(const struct vinci_request *request);
+VINCI_API void vinci_request_result(const struct vinci_request *request,
+                                    struct vinci_request_result *result);
+/* The generated ids; borrowed until the next step. */
+VINCI_API const int32_t *vinci_request_tokens(const struct vinci_request *request, size_t *n);
+VINCI_API void vinci_request_close(struct vinci_request *request);
+
+/* Runs one step over all requests that have work: decode tokens and prefill chunks together.
+ * *n_active is how many requests are still unfinished (0: nothing to do). A request's own failure
+ * is in its result, not here; this fails only when the engine itself cannot go on. */
+VINCI_API enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_active,
+                                              struct vinci_error *err);
+
+/* Submit, step until done, result: the whole of a simple generation. */
+VINCI_API enum vinci_status vinci_generate(struct vinci_engine *engine,
+                                           const struct vinci_request_options *options,
+                                           struct vinci_request_result *result,
+                                           struct vinci_error *err);
+
+/* ---- synthetic checkpoints ---------------------------------------------------------------- */
+
+enum vinci_synth_format { VINCI_SYNTH_SAFETENSORS, VINCI_SYNTH_GGUF };
+
+/* Return false to stop; what was written is removed. */
+typedef bool vinci_progress_fn(void *user, uint64_t done, uint64_t total);
+
+struct vinci_synth_options {
+    const char *shape; /* "tiny", "20b", "120b", or the path of a config.json */
+    const char *out;   /* folder (safetensors) or file (GGUF); must not exist */
+    enum vinci_synth_format format;
+    const char *gguf_dense; /* dtype of GGUF matrices outside the experts: "q8_0" (default), "bf16",
+                               "f16", "f32" */
+    uint32_t n_layers;      /* 0: the shape's own */
+    uint64_t shard_bytes;   /* safetensors: start another shard beyond this; 0: one file */
+    uint64_t seed;
+    const char
+        *tokenizer; /* file or folder copied into (or embedded in) the checkpoint; may be NULL */
+    vinci_progress_fn *progress; /* may be NULL */
+    void *user;
+};
+
+VINCI_API void vinci_synth_options_init(struct vinci_synth_options *options);
+
+/* Writes a checkpoint of random weights with sane statistics: the same bytes for the same options.
+ * Nothing is left under `out` on failure. */
+VINCI_API enum vinci_status vinci_synth(const struct vinci_synth_options *options,
+                                        struct vinci_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,65 @@
+/* status.c - status codes, their names and texts, and the error sentence. */
+#include "base/status.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    enum vinci_status status;
+    const char *name, *text;
+} statuses[] = {
+#define STATUS_ROW(name, value, text) {VINCI_##name, #name, text},
+    VINCI_STATUS_LIST(STATUS_ROW)
+#undef STATUS_ROW
+};
+
+const char *vinci_status_name(enum vinci_status status)
+{
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (statuses[i].status == status) return statuses[i].name;
+    return "UNKNOWN";
+}
+
+const char *vinci_status_text(enum vinci_status status)
+{
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (statuses[i].status == status) return statuses[i].text;
+    return "unknown status";
+}
+
+const char *vinci_version(void)
+{
+    return VINCI_VERSION;
+}
+
+enum vinci_status fail(struct vinci_error *err, enum vinci_status status, const char *format, ...)
+{
+    if (!err) return status;
+    /* The arguments may point into err->text (a sentence that wraps another): write beside it. */
+    char text[sizeof err->text];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0) text[0] = '\0';
+    if (n >= (int)sizeof text) memcpy(text + sizeof text - 4, "...", 4);
+    memcpy(err->text, text, sizeof text);
+    err->status = status;
+    return status;
+}
+
+enum vinci_status fail_memory(struct vinci_error *err, size_t n_bytes, const char *what)
+{
+    return fail(err, VINCI_NO_MEMORY, "out of memory: %zu bytes for %s", n_bytes, what);
+}
+
+enum vinci_status fail_errno(struct vinci_error *err, int error_number, const char *path,
+                             const char *cannot)
+{
+    enum vinci_status status = error_number == ENOENT   ? VINCI_NOT_FOUND
+                               : error_number == ENOMEM ? VINCI_NO_MEMORY
+                                                        : VINCI_IO;
+    return fail(err, status, "%s: cannot %s: %s", path, cannot, strerror(error_number));
+}
