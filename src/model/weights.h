@@ -80,17 +80,10 @@ void model_describe(const struct model *model, struct vinci_model_info *info);
 /* Fails if a file shrank since it was mapped. */
 enum vinci_status model_check_files(const struct model *model, struct vinci_error *err);
 
-static inline float vector_at(const struct vector *v, size_t i)
-{
-    const uint8_t *p = v->data + i * v->stride;
-    if (v->dtype == DTYPE_F32) {
-        float x;
-        memcpy(&x, p, 4);
-        return x;
-    }
-    uint16_t bits;
-    memcpy(&bits, p, 2);
-    return v->dtype == DTYPE_BF16 ? float_from_bf16((bf16_t){bits}) : float_from_f16((f16_t){bits});
-}
+/* Row `row` as floats, exactly: out [n_cols]. */
+void matrix_row(const struct matrix *w, size_t row, float *out);
+
+/* Elements [first, first + n) as floats, exactly. */
+void vector_read(const struct vector *v, size_t first, size_t n, float *out);
 
 #endif

@@ -119,6 +119,13 @@ struct attention_tile_args {
 };
 typedef void attention_tile_fn(const struct attention_tile_args *args);
 
+/* Puts the state of some positions into the total of those before them. total->sum[0] alone is the
+ * total's sum; a part without positions (max -INFINITY) leaves it alone.
+ *   m = max(total.max, part.max), c = exp(total.max - m), c' = exp(part.max - m)
+ *   sum = fma(tree(part.sum), c', sum * c),  acc[d] = fma(part.acc[d], c', acc[d] * c) */
+typedef void attention_merge_fn(struct attention_state *total, const struct attention_state *part,
+                                size_t head_dim);
+
 /* ---- the table ----------------------------------------------------------------------------- */
 
 struct cpu_kernels {
@@ -145,6 +152,11 @@ struct cpu_kernels {
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);
 
     attention_tile_fn *f16_attention_tile, *f32_attention_tile;
+
+    attention_merge_fn *attention_merge;
+
+    /* acc[i] = fma(w, x[i], acc[i]) */
+    void (*add_scaled)(float *acc, const float *x, float w, size_t n);
 
     /* Round to nearest even. */
     void (*f32_to_f16)(const float *x, size_t n, f16_t *out);

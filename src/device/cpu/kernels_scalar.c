@@ -20,58 +20,13 @@ static float sum_tree_16(const float s[16])
 
 /* ---- f32 activations ----------------------------------------------------------------------- */
 
-/* A row of any weight format as floats, exactly. */
-static void row_to_f32(const struct matrix *w, size_t row, float *out)
-{
-    const uint8_t *p = w->data + row * w->row_stride;
-    const uint8_t *scales = w->scales ? w->scales + row * w->scale_stride : NULL;
-    size_t n = w->n_cols, n_blocks = n / QUANT_BLOCK;
-
-    switch (w->dtype) {
-    case DTYPE_F32: memcpy(out, p, n * sizeof *out); break;
-    case DTYPE_F16:
-        for (size_t i = 0; i < n; i++)
-            out[i] = float_from_f16((f16_t){(uint16_t)(p[2 * i] | p[2 * i + 1] << 8)});
-        break;
-    case DTYPE_BF16:
-        for (size_t i = 0; i < n; i++)
-            out[i] = float_from_bf16((bf16_t){(uint16_t)(p[2 * i] | p[2 * i + 1] << 8)});
-        break;
-    case DTYPE_Q8_0:
-        for (size_t b = 0; b < n_blocks; b++, p += sizeof(struct block_q8_0)) {
-            float scale = float_from_f16((f16_t){(uint16_t)(p[0] | p[1] << 8)});
-            for (int j = 0; j < 32; j++) out[b * 32 + j] = scale * (float)(int8_t)p[2 + j];
-        }
-        break;
-    case DTYPE_MXFP4:
-        for (size_t b = 0; b < n_blocks; b++, p += 16) {
-            float half = .5f * float_from_e8m0((e8m0_t){scales[b]});
-            for (int j = 0; j < 16; j++) {
-                out[b * 32 + 2 * j] = half * FP4_DOUBLED[p[j] & 15];
-                out[b * 32 + 2 * j + 1] = half * FP4_DOUBLED[p[j] >> 4];
-            }
-        }
-        break;
-    case DTYPE_MXFP4_GGUF:
-        for (size_t b = 0; b < n_blocks; b++, p += sizeof(struct block_mxfp4_gguf)) {
-            float half = .5f * float_from_e8m0((e8m0_t){p[0]});
-            for (int j = 0; j < 16; j++) {
-                out[b * 32 + j] = half * FP4_DOUBLED[p[1 + j] & 15];
-                out[b * 32 + 16 + j] = half * FP4_DOUBLED[p[1 + j] >> 4];
-            }
-        }
-        break;
-    default: break;
-    }
-}
-
 /* 16 partial sums, lane = k mod 16, fma in order of k. */
 static void f32_any_linear_scalar(const struct linear_args *args, size_t row_begin, size_t row_end)
 {
     float *row = args->scratch; /* [n_cols] */
     size_t n = args->w->n_cols;
     for (size_t r = row_begin; r < row_end; r++) {
-        row_to_f32(args->w, r, row);
+        matrix_row(args->w, r, row);
         for (size_t t = 0; t < args->n_tokens; t++) {
             const float *x = args->x[t];
             float s[16] = {0};
@@ -253,6 +208,23 @@ static void f32_attention_tile_scalar(const struct attention_tile_args *args)
     for (size_t r = 0; r < args->n_rows; r++) attention_row(args, r, f32_at);
 }
 
+static void attention_merge_scalar(struct attention_state *total,
+                                   const struct attention_state *part, size_t head_dim)
+{
+    if (part->max == -INFINITY) return;
+    float m = part->max > total->max ? part->max : total->max;
+    float c = exp_f32(total->max - m), c_part = exp_f32(part->max - m);
+    total->max = m;
+    total->sum[0] = fmaf(sum_tree_16(part->sum), c_part, total->sum[0] * c);
+    for (size_t d = 0; d < head_dim; d++)
+        total->acc[d] = fmaf(part->acc[d], c_part, total->acc[d] * c);
+}
+
+static void add_scaled_scalar(float *acc, const float *x, float w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) acc[i] = fmaf(w, x[i], acc[i]);
+}
+
 void kernels_scalar_fill(struct cpu_kernels *table)
 {
     *table = (struct cpu_kernels){
@@ -265,6 +237,8 @@ void kernels_scalar_fill(struct cpu_kernels *table)
         .rope = rope_scalar,
         .f16_attention_tile = f16_attention_tile_scalar,
         .f32_attention_tile = f32_attention_tile_scalar,
+        .attention_merge = attention_merge_scalar,
+        .add_scaled = add_scaled_scalar,
         .f32_to_f16 = f32_to_f16_scalar,
     };
     for (int dtype = DTYPE_F32; dtype <= DTYPE_MXFP4_GGUF; dtype++)

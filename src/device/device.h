@@ -1,0 +1,129 @@
+/* device.h - the operations that one step of the transformer needs, on opaque buffers.
+ *
+ * forward.c is the only caller: begin, operations in order, end. An operation may be queued; its
+ * effect is there after device_end, or for the operations behind it. Operations do not fail one by
+ * one: the first error stays with the device and device_end returns it.
+ *
+ * Rows are float32 on every device's interface: x [n_tokens, n]. Weights are the `struct matrix`
+ * and `struct vector` of weights.h; a device that needs them elsewhere uploads them in its create
+ * function. Nothing is allocated between begin and end. */
+#ifndef VINCI_DEVICE_DEVICE_H
+#define VINCI_DEVICE_DEVICE_H
+
+#include "base/log.h"
+#include "base/status.h"
+#include "model/weights.h"
+
+struct device;
+struct device_buffer; /* floats in the device's memory */
+struct kv_pool;       /* pages of keys and values */
+
+enum { KV_PAGE = 64 }; /* positions in a page of the cache; pages begin at multiples of it */
+
+/* The tokens of one sequence within a step, and where its keys and values lie. */
+struct step_seq {
+    uint32_t first_token; /* index into the step's tokens */
+    uint32_t n_tokens;
+    uint32_t position;           /* of its first token; the others follow */
+    const int32_t *full_pages;   /* page of positions [KV_PAGE * i, KV_PAGE * (i + 1)), for all i */
+    const int32_t *window_pages; /* the same for the window layers; -1 where no longer kept */
+};
+
+/* One step: n_tokens tokens of n_seqs sequences. */
+struct step {
+    size_t n_tokens;
+    const int32_t *tokens;            /* [n_tokens] */
+    const float *rope_cos, *rope_sin; /* [n_tokens, head_dim / 2] */
+    size_t n_seqs;
+    const struct step_seq *seqs; /* [n_seqs], in the order of their tokens */
+};
+
+/* Limits that the device sizes its own memory by. */
+struct device_limits {
+    uint32_t n_batch; /* tokens in a step */
+    uint32_t n_seqs;
+    uint32_t n_ctx;
+};
+
+struct device_ops {
+    void (*destroy)(struct device *device);
+
+    /* Memory: n floats, not cleared. read waits for the operations before it. */
+    enum vinci_status (*buffer_create)(struct device *device, struct device_buffer **out, size_t n,
+                                       struct vinci_error *err);
+    void (*buffer_destroy)(struct device *device, struct device_buffer *buffer);
+    void (*buffer_read)(struct device *device, const struct device_buffer *buffer, size_t first,
+                        size_t n, float *out);
+
+    /* Keys and values of n_layers layers in pages that are handed out by kv_cache.c. Pages are
+     * reserved, not touched: memory is used when a page is written first. */
+    enum vinci_status (*kv_pool_create)(struct device *device, struct kv_pool **out,
+                                        uint32_t n_layers, size_t n_pages, enum vinci_kv_type type,
+                                        struct vinci_error *err);
+    void (*kv_pool_destroy)(struct device *device, struct kv_pool *pool);
+    size_t (*kv_page_bytes)(const struct kv_pool *pool);
+    void (*kv_page_copy)(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
+
+    void (*begin)(struct device *device, const struct step *step);
+    enum vinci_status (*end)(struct device *device, struct vinci_error *err);
+
+    /* x[t] = embedding[token[t]] */
+    void (*embed)(struct device *device, const struct matrix *embedding, struct device_buffer *x);
+
+    /* out[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w, for n rows */
+    void (*rms_norm)(struct device *device, const struct device_buffer *x, const struct vector *w,
+                     float eps, size_t n, struct device_buffer *out);
+
+    /* y[t] = W x[t] + b; b may be NULL. */
+    void (*linear)(struct device *device, const struct matrix *w, const struct vector *b,
+                   const struct device_buffer *x, size_t n, struct device_buffer *y);
+
+    /* x[t] += W y[t] + b */
+    void (*linear_add)(struct device *device, const struct matrix *w, const struct vector *b,
+                       const struct device_buffer *y, size_t n, struct device_buffer *x);
+
+    /* q, k, v of every token from t; the three share their input. */
+    void (*qkv)(struct device *device, const struct layer_weights *layer,
+                const struct device_buffer *t, struct device_buffer *q, struct device_buffer *k,
+                struct device_buffer *v);
+
+    /* Rotates q and k, stores k and v in layer `layer` of the pool. `window`: use window_pages. */
+    void (*rope_store)(struct device *device, struct device_buffer *q, struct device_buffer *k,
+                       const struct device_buffer *v, struct kv_pool *pool, uint32_t layer,
+                       bool window);
+
+    /* out[t] = softmax over (q.k / sqrt(head_dim), sink) . v, heads concatenated. `window` > 0:
+     * only the last `window` positions, the token's own included. */
+    void (*attention)(struct device *device, const struct device_buffer *q,
+                      const struct kv_pool *pool, uint32_t layer, uint32_t window,
+                      const struct vector *sinks, struct device_buffer *out);
+
+    /* x[t] += sum over the n_experts_used largest router logits (ties: the lower expert) of
+     * softmax weight * expert(t[t]); experts are summed in the order of their logits. */
+    void (*experts)(struct device *device, const struct layer_weights *layer,
+                    const struct device_buffer *router_logits, const struct device_buffer *t,
+                    struct device_buffer *x);
+
+    /* out[i] = x[rows[i]], n rows of n_hidden */
+    void (*gather)(struct device *device, const struct device_buffer *x, const uint32_t *rows,
+                   size_t n, struct device_buffer *out);
+};
+
+struct device {
+    const struct device_ops *ops;
+    char name[64];
+    uint32_t n_threads;
+};
+
+struct cpu_device_options {
+    uint32_t n_threads;
+    const char *level; /* NULL: the best */
+    enum vinci_activations activations;
+};
+
+/* The model must outlive the device. The level's name is in *level (static). */
+enum vinci_status cpu_device_create(struct device **out, const struct cpu_device_options *options,
+                                    const struct model *model, const struct device_limits *limits,
+                                    const char **level, struct vinci_error *err);
+
+#endif
