@@ -112,6 +112,7 @@ struct device_ops {
 struct device {
     const struct device_ops *ops;
     char name[64];
+    uint64_t scratch_bytes; /* host memory that the device holds for steps */
     uint32_t n_threads;
 };
 

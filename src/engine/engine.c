@@ -1,0 +1,126 @@
+/* engine.c - opens and closes the loaded model: file, device, KV cache, forward pass, scheduler. */
+#include "engine/engine.h"
+
+#include "base/buf.h"
+#include "engine/scheduler.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { DEFAULT_BATCH = 512, DEFAULT_SEQS = 16, MAX_BATCH = 8192, MAX_SEQS = 1024 };
+
+double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void vinci_engine_options_init(struct vinci_engine_options *options)
+{
+    *options = (struct vinci_engine_options){.prefetch = true};
+}
+
+static enum vinci_status set_limits(struct device_limits *limits,
+                                    const struct vinci_engine_options *options,
+                                    const struct model *model, struct vinci_error *err)
+{
+    uint32_t n_ctx_max = model->config.n_ctx_max;
+    limits->n_batch = options->n_batch ? options->n_batch : DEFAULT_BATCH;
+    limits->n_seqs = options->n_seqs ? options->n_seqs : DEFAULT_SEQS;
+    limits->n_ctx = options->n_ctx ? options->n_ctx : n_ctx_max;
+    if (limits->n_batch > MAX_BATCH)
+        return fail(err, VINCI_LIMIT, "batch: expected at most %d tokens, got %u", MAX_BATCH,
+                    limits->n_batch);
+    if (limits->n_seqs > MAX_SEQS)
+        return fail(err, VINCI_LIMIT, "sequences: expected at most %d, got %u", MAX_SEQS,
+                    limits->n_seqs);
+    if (limits->n_ctx > n_ctx_max)
+        return fail(err, VINCI_LIMIT, "context: the model has at most %u positions, got %u",
+                    n_ctx_max, limits->n_ctx);
+    if (limits->n_batch > limits->n_ctx) limits->n_batch = limits->n_ctx;
+    if (limits->n_batch < limits->n_seqs) limits->n_batch = limits->n_seqs; /* decode them all */
+    return VINCI_OK;
+}
+
+static enum vinci_status create_device(struct vinci_engine *engine,
+                                       const struct vinci_engine_options *options,
+                                       struct vinci_error *err)
+{
+    if (options->device && strcmp(options->device, "cpu") != 0)
+        return fail(err, VINCI_NO_DEVICE, "device %s: not available in this program; use cpu",
+                    options->device);
+    struct cpu_device_options cpu = {options->n_threads, options->cpu_level, options->activations};
+    return cpu_device_create(&engine->device, &cpu, engine->model, &engine->limits,
+                             &engine->cpu_level, err);
+}
+
+enum vinci_status vinci_engine_open(struct vinci_engine **out,
+                                    const struct vinci_engine_options *options,
+                                    struct vinci_error *err)
+{
+    double start = seconds_now();
+    *out = NULL;
+    if (!options->model)
+        return fail(err, VINCI_USAGE, "no model was given: a folder or a file is needed");
+    struct vinci_engine *engine = array_new_zero(1, sizeof *engine);
+    if (!engine) return fail_memory(err, sizeof *engine, "the engine");
+    engine->log = (struct log){options->log, options->log_user};
+    pthread_mutex_init(&engine->lock, NULL);
+
+    enum vinci_status status = model_open(&engine->model, options->model, &engine->log, err);
+    if (status == VINCI_OK) status = set_limits(&engine->limits, options, engine->model, err);
+    if (status == VINCI_OK) status = create_device(engine, options, err);
+    if (status == VINCI_OK)
+        status = kv_cache_create(&engine->cache, engine->device, &engine->model->config,
+                                 options->kv_type, &engine->limits, err);
+    if (status == VINCI_OK)
+        status = forward_create(&engine->forward, engine->model, engine->device, engine->cache,
+                                &engine->limits, err);
+    if (status == VINCI_OK) status = scheduler_create(&engine->scheduler, engine, err);
+    if (status != VINCI_OK) {
+        vinci_engine_close(engine);
+        return status;
+    }
+    if (options->prefetch)
+        for (size_t i = 0; i < engine->model->index.n_files; i++)
+            file_map_prefetch(engine->model->index.files[i]);
+    model_describe(engine->model, &engine->model_info);
+    engine->load_seconds = seconds_now() - start;
+    *out = engine;
+    return VINCI_OK;
+}
+
+void vinci_engine_close(struct vinci_engine *engine)
+{
+    if (!engine) return;
+    scheduler_destroy(engine->scheduler);
+    forward_destroy(engine->forward);
+    kv_cache_destroy(engine->cache);
+    if (engine->device) engine->device->ops->destroy(engine->device);
+    model_close(engine->model);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *engine)
+{
+    return &engine->model_info;
+}
+
+void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info)
+{
+    *info = (struct vinci_engine_info){
+        .n_threads = engine->device->n_threads,
+        .n_ctx = engine->limits.n_ctx,
+        .n_batch = engine->limits.n_batch,
+        .n_seqs = engine->limits.n_seqs,
+        .load_seconds = engine->load_seconds,
+        .kv_bytes = kv_cache_bytes(engine->cache),
+        .scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes,
+    };
+    snprintf(info->device, sizeof info->device, "%s", engine->device->name);
+    snprintf(info->cpu_level, sizeof info->cpu_level, "%s", engine->cpu_level);
+}

@@ -1,0 +1,29 @@
+/* engine.h - the loaded model: weights, device, KV cache, forward pass; and the one lock that makes
+ * steps follow each other. What the other files of src/engine see of it. */
+#ifndef VINCI_ENGINE_ENGINE_H
+#define VINCI_ENGINE_ENGINE_H
+
+#include "engine/forward.h"
+
+#include <pthread.h>
+
+struct scheduler;
+
+struct vinci_engine {
+    struct model *model;
+    struct device *device;
+    struct kv_cache *cache;
+    struct forward *forward;
+    struct scheduler *scheduler;
+    struct device_limits limits;
+    struct vinci_model_info model_info;
+    const char *cpu_level;
+    double load_seconds;
+    struct log log;
+    pthread_mutex_t lock; /* one step, session change or page change at a time */
+};
+
+/* Seconds on a clock that only goes forward. */
+double seconds_now(void);
+
+#endif

@@ -1,0 +1,221 @@
+/* forward.c - the transformer of gpt-oss, the only file that knows the order of a layer.
+ *
+ *   t = rms_norm(x, attn_norm)
+ *   q, k, v = Wq t + bq, Wk t + bk, Wv t + bv;  q, k = rope(q), rope(k)
+ *   x = x + Wo attention(q, K, V, sinks) + bo        the last `sliding_window` positions, or all
+ *   t = rms_norm(x, mlp_norm)
+ *   x = x + sum over the chosen experts of weight * expert(t)
+ *
+ * then logits = W_output rms_norm(x, output_norm), for the rows that were asked for alone.
+ * Source: openai/gpt-oss, gpt_oss/torch/model.py. */
+#include "engine/forward.h"
+
+#include "base/buf.h"
+
+#include <stdlib.h>
+
+enum { OUTPUT_ROWS = 16 /* rows of logits computed together; 201,088 floats each in gpt-oss */ };
+
+struct forward {
+    const struct model *model;
+    struct device *device;
+    struct kv_cache *cache;
+    struct device_limits limits;
+    struct rope rope;
+    float *rope_cos, *rope_sin; /* [n_batch, head_dim / 2] */
+    int32_t *tokens;            /* [n_batch] */
+    struct step_seq *seqs;      /* [n_seqs] */
+
+    /* [n_batch, n], or [OUTPUT_ROWS, n] for the last two */
+    struct device_buffer *x, *t;            /* n_hidden: residual stream, normed input */
+    struct device_buffer *q, *k, *v, *attn; /* heads side by side */
+    struct device_buffer *router;           /* n_experts */
+    struct device_buffer *output, *logits;  /* n_hidden, n_vocab */
+    uint64_t n_bytes;
+};
+
+/* ---- creation ------------------------------------------------------------------------------ */
+
+static enum vinci_status create_buffer(struct forward *forward, struct device_buffer **out,
+                                       size_t n_rows, size_t n, struct vinci_error *err)
+{
+    forward->n_bytes += n_rows * n * sizeof(float);
+    return forward->device->ops->buffer_create(forward->device, out, n_rows * n, err);
+}
+
+static enum vinci_status create_buffers(struct forward *f, struct vinci_error *err)
+{
+    const struct model_config *config = &f->model->config;
+    size_t n = f->limits.n_batch, q_size = (size_t)config->n_heads * config->head_dim;
+    size_t kv_size = (size_t)config->n_kv_heads * config->head_dim;
+    const struct {
+        struct device_buffer **out;
+        size_t n_rows, n;
+    } buffers[] = {
+        {&f->x, n, config->n_hidden},
+        {&f->t, n, config->n_hidden},
+        {&f->q, n, q_size},
+        {&f->k, n, kv_size},
+        {&f->v, n, kv_size},
+        {&f->attn, n, q_size},
+        {&f->router, n, config->n_experts},
+        {&f->output, OUTPUT_ROWS, config->n_hidden},
+        {&f->logits, OUTPUT_ROWS, config->n_vocab},
+    };
+    enum vinci_status status = VINCI_OK;
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers && status == VINCI_OK; i++)
+        status = create_buffer(f, buffers[i].out, buffers[i].n_rows, buffers[i].n, err);
+    return status;
+}
+
+enum vinci_status forward_create(struct forward **out, const struct model *model,
+                                 struct device *device, struct kv_cache *cache,
+                                 const struct device_limits *limits, struct vinci_error *err)
+{
+    *out = NULL;
+    struct forward *forward = array_new_zero(1, sizeof *forward);
+    if (!forward) return fail_memory(err, sizeof *forward, "the forward pass");
+    forward->model = model;
+    forward->device = device;
+    forward->cache = cache;
+    forward->limits = *limits;
+    rope_init(&forward->rope, &model->config);
+
+    enum vinci_status status = create_buffers(forward, err);
+    size_t n_table = (size_t)limits->n_batch * forward->rope.half;
+    forward->rope_cos = array_new(n_table, sizeof(float));
+    forward->rope_sin = array_new(n_table, sizeof(float));
+    forward->tokens = array_new(limits->n_batch, sizeof(int32_t));
+    forward->seqs = array_new(limits->n_seqs, sizeof *forward->seqs);
+    if (status == VINCI_OK &&
+        (!forward->rope_cos || !forward->rope_sin || !forward->tokens || !forward->seqs))
+        status = fail_memory(err, 2 * n_table * sizeof(float), "the tables of a step");
+    if (status != VINCI_OK) {
+        forward_destroy(forward);
+        return status;
+    }
+    *out = forward;
+    return VINCI_OK;
+}
+
+void forward_destroy(struct forward *f)
+{
+    if (!f) return;
+    struct device_buffer *buffers[] = {f->x,    f->t,      f->q,      f->k,     f->v,
+                                       f->attn, f->router, f->output, f->logits};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        f->device->ops->buffer_destroy(f->device, buffers[i]);
+    free(f->rope_cos);
+    free(f->rope_sin);
+    free(f->tokens);
+    free(f->seqs);
+    free(f);
+}
+
+uint64_t forward_bytes(const struct forward *forward)
+{
+    return forward->n_bytes;
+}
+
+/* ---- a step -------------------------------------------------------------------------------- */
+
+static void run_layer(struct forward *f, uint32_t layer, uint32_t layer_of_kind, size_t n)
+{
+    const struct device_ops *ops = f->device->ops;
+    const struct model_config *config = &f->model->config;
+    const struct layer_weights *w = &f->model->weights.layers[layer];
+    bool sliding = config->layer_is_sliding[layer];
+    struct kv_pool *kv = sliding ? f->cache->window.kv : f->cache->full.kv;
+    uint32_t window = sliding ? config->sliding_window : 0;
+
+    ops->rms_norm(f->device, f->x, &w->attn_norm, config->rms_norm_eps, n, f->t);
+    ops->qkv(f->device, w, f->t, f->q, f->k, f->v);
+    ops->rope_store(f->device, f->q, f->k, f->v, kv, layer_of_kind, sliding);
+    ops->attention(f->device, f->q, kv, layer_of_kind, window, &w->sinks, f->attn);
+    ops->linear_add(f->device, &w->o, &w->o_bias, f->attn, n, f->x);
+
+    ops->rms_norm(f->device, f->x, &w->mlp_norm, config->rms_norm_eps, n, f->t);
+    ops->linear(f->device, &w->router, &w->router_bias, f->t, n, f->router);
+    ops->experts(f->device, w, f->router, f->t, f->x);
+}
+
+static void run_output(struct forward *f, const uint32_t *outputs, size_t n_outputs, float *logits)
+{
+    const struct device_ops *ops = f->device->ops;
+    const struct model_config *config = &f->model->config;
+    for (size_t first = 0; first < n_outputs; first += OUTPUT_ROWS) {
+        size_t n = n_outputs - first < OUTPUT_ROWS ? n_outputs - first : OUTPUT_ROWS;
+        ops->gather(f->device, f->x, outputs + first, n, f->output);
+        ops->rms_norm(f->device, f->output, &f->model->weights.output_norm, config->rms_norm_eps, n,
+                      f->output);
+        ops->linear(f->device, &f->model->weights.output, NULL, f->output, n, f->logits);
+        ops->buffer_read(f->device, f->logits, 0, n * config->n_vocab,
+                         logits + first * config->n_vocab);
+    }
+}
+
+static void run_model(struct forward *f, const struct step *step, const uint32_t *outputs,
+                      size_t n_outputs, float *logits)
+{
+    const struct model_config *config = &f->model->config;
+    uint32_t n_full = 0, n_sliding = 0;
+    f->device->ops->embed(f->device, &f->model->weights.embedding, f->x);
+    for (uint32_t layer = 0; layer < config->n_layers; layer++)
+        run_layer(f, layer, config->layer_is_sliding[layer] ? n_sliding++ : n_full++,
+                  step->n_tokens);
+    run_output(f, outputs, n_outputs, logits);
+}
+
+/* The step's tokens, positions and pages, one sequence behind the other. */
+static struct step describe(struct forward *f, const struct forward_seq *seqs, uint32_t n_seqs)
+{
+    uint32_t n = 0;
+    for (uint32_t s = 0; s < n_seqs; s++) {
+        const struct kv_seq *kv = seqs[s].kv;
+        f->seqs[s] = (struct step_seq){n, seqs[s].n_tokens, kv->n_positions, kv->full_pages,
+                                       kv->window_pages};
+        for (uint32_t i = 0; i < seqs[s].n_tokens; i++, n++) {
+            f->tokens[n] = seqs[s].tokens[i];
+            rope_table(&f->rope, kv->n_positions + i, f->rope_cos + (size_t)n * f->rope.half,
+                       f->rope_sin + (size_t)n * f->rope.half);
+        }
+    }
+    return (struct step){n, f->tokens, f->rope_cos, f->rope_sin, n_seqs, f->seqs};
+}
+
+static enum vinci_status check(const struct forward *f, const struct forward_seq *seqs,
+                               uint32_t n_seqs, struct vinci_error *err)
+{
+    uint64_t n_tokens = 0;
+    for (uint32_t s = 0; s < n_seqs; s++) n_tokens += seqs[s].n_tokens;
+    if (n_seqs < 1 || n_seqs > f->limits.n_seqs || n_tokens < 1 || n_tokens > f->limits.n_batch)
+        return fail(err, VINCI_LIMIT,
+                    "a step: expected 1 to %u tokens of 1 to %u sequences, got %llu of %u",
+                    f->limits.n_batch, f->limits.n_seqs, (unsigned long long)n_tokens, n_seqs);
+    for (uint32_t s = 0; s < n_seqs; s++)
+        for (uint32_t i = 0; i < seqs[s].n_tokens; i++)
+            if (seqs[s].tokens[i] < 0 || (uint32_t)seqs[s].tokens[i] >= f->model->config.n_vocab)
+                return fail(err, VINCI_LIMIT, "token id: expected 0 to %u, got %d",
+                            f->model->config.n_vocab - 1, seqs[s].tokens[i]);
+    return model_check_files(f->model, err);
+}
+
+enum vinci_status forward_step(struct forward *forward, const struct forward_seq *seqs,
+                               uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
+                               float *logits, struct vinci_error *err)
+{
+    struct device *device = forward->device;
+    enum vinci_status status = check(forward, seqs, n_seqs, err);
+    for (uint32_t s = 0; s < n_seqs && status == VINCI_OK; s++)
+        status = kv_seq_reserve(seqs[s].kv, forward->cache, seqs[s].n_tokens, err);
+    if (status != VINCI_OK) return status;
+
+    struct step step = describe(forward, seqs, n_seqs);
+    device->ops->begin(device, &step);
+    run_model(forward, &step, outputs, n_outputs, logits);
+    status = device->ops->end(device, err);
+    if (status != VINCI_OK) return status;
+    for (uint32_t s = 0; s < n_seqs; s++)
+        kv_seq_advance(seqs[s].kv, forward->cache, seqs[s].n_tokens);
+    return VINCI_OK;
+}

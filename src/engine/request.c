@@ -1,0 +1,255 @@
+/* request.c - from logits to tokens, text and the end of one generation. */
+#include "engine/request.h"
+
+#include "base/buf.h"
+#include "engine/scheduler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void vinci_request_options_init(struct vinci_request_options *options)
+{
+    *options = (struct vinci_request_options){0};
+    vinci_sampling_init(&options->sampling);
+}
+
+static int32_t *copy_ids(const int32_t *ids, size_t n)
+{
+    int32_t *copy = array_new(n, sizeof *copy);
+    if (copy && n) memcpy(copy, ids, n * sizeof *copy);
+    return copy;
+}
+
+static enum vinci_status check_options(const struct vinci_engine *engine,
+                                       const struct vinci_request_options *options,
+                                       struct vinci_error *err)
+{
+    uint32_t n_vocab = engine->model->config.n_vocab, n_ctx = engine->limits.n_ctx;
+    if (options->n_prompt < 1)
+        return fail(err, VINCI_USAGE, "the prompt has no token; give at least one");
+    if (options->n_prompt > n_ctx)
+        return fail(err, VINCI_LIMIT,
+                    "the prompt has %zu tokens and the context %u positions; shorten the prompt or "
+                    "open the engine with a longer context",
+                    options->n_prompt, n_ctx);
+    for (size_t i = 0; i < options->n_prompt; i++)
+        if (options->prompt[i] < 0 || (uint32_t)options->prompt[i] >= n_vocab)
+            return fail(err, VINCI_LIMIT, "prompt token %zu: expected an id from 0 to %u, got %d",
+                        i, n_vocab - 1, options->prompt[i]);
+    if (options->n_top_logprobs > VINCI_TOP_LOGPROBS_MAX)
+        return fail(err, VINCI_LIMIT, "log-probabilities: expected at most %d, got %u",
+                    VINCI_TOP_LOGPROBS_MAX, options->n_top_logprobs);
+    if (options->session && options->session->engine != engine)
+        return fail(err, VINCI_USAGE, "the request's session belongs to another engine");
+    return VINCI_OK;
+}
+
+enum vinci_status request_create(struct vinci_request **out, struct vinci_engine *engine,
+                                 const struct vinci_request_options *options,
+                                 struct vinci_error *err)
+{
+    *out = NULL;
+    enum vinci_status status = check_options(engine, options, err);
+    if (status != VINCI_OK) return status;
+    struct vinci_request *request = array_new_zero(1, sizeof *request);
+    if (!request) return fail_memory(err, sizeof *request, "a request");
+
+    request->engine = engine;
+    request->options = *options;
+    request->session = options->session;
+    request->owns_session = !options->session;
+    request->prompt = copy_ids(options->prompt, options->n_prompt);
+    request->stop_tokens = copy_ids(options->stop_tokens, options->n_stop_tokens);
+    if (!request->prompt || !request->stop_tokens)
+        status = fail_memory(err, options->n_prompt * sizeof(int32_t), "a request's prompt");
+    if (status == VINCI_OK)
+        status = sampler_create(&request->sampler, &options->sampling,
+                                engine->model->config.n_vocab, options->n_top_logprobs, err);
+    if (status == VINCI_OK)
+        status = stop_create(&request->stop, options->stop_strings, options->n_stop_strings, err);
+    if (status == VINCI_OK && request->owns_session)
+        status = vinci_session_open(&request->session, engine, err);
+    if (status != VINCI_OK) {
+        request_destroy(request);
+        return status;
+    }
+    for (size_t i = 0; i < options->n_prompt; i++)
+        sampler_accept(request->sampler, request->prompt[i], true);
+    request->options.prompt = request->prompt;
+    request->options.stop_tokens = request->stop_tokens;
+    request->options.stop_strings = NULL;        /* the matcher has its own copy */
+    request->options.sampling.logit_bias = NULL; /* and so has the sampler */
+    request->result.n_prompt = options->n_prompt;
+    request->time_submitted = seconds_now();
+    *out = request;
+    return VINCI_OK;
+}
+
+void request_destroy(struct vinci_request *request)
+{
+    if (!request) return;
+    if (request->owns_session) vinci_session_close(request->session);
+    sampler_free(request->sampler);
+    stop_free(request->stop);
+    free(request->prompt);
+    free(request->stop_tokens);
+    free(request->tokens);
+    free(request);
+}
+
+void request_finish(struct vinci_request *request, enum vinci_finish finish)
+{
+    double now = seconds_now();
+    request->result.finish = finish;
+    request->result.n_generated = request->n_tokens;
+    if (request->n_tokens) request->result.decode_seconds = now - request->time_first_token;
+    atomic_store(&request->state, REQUEST_DONE);
+}
+
+void request_fail(struct vinci_request *request, const struct vinci_error *error)
+{
+    request->result.error = *error;
+    request_finish(request, VINCI_FINISH_ERROR);
+}
+
+static bool note_token(struct vinci_request *request, int32_t token)
+{
+    if (request->n_tokens == request->capacity) {
+        size_t capacity = request->capacity ? 2 * request->capacity : 64;
+        int32_t *tokens = realloc(request->tokens, capacity * sizeof *tokens);
+        if (!tokens) return false;
+        request->tokens = tokens;
+        request->capacity = capacity;
+    }
+    request->tokens[request->n_tokens++] = token;
+    return true;
+}
+
+static bool is_stop_token(const struct vinci_request *request, int32_t token)
+{
+    for (size_t i = 0; i < request->options.n_stop_tokens; i++)
+        if (request->stop_tokens[i] == token) return true;
+    return false;
+}
+
+/* Why the request ends with this token, NONE if it goes on. */
+static enum vinci_finish finish_after(const struct vinci_request *request, int32_t token,
+                                      const struct stop_text *shown)
+{
+    size_t max = request->options.max_new_tokens;
+    if (is_stop_token(request, token) || shown->match >= 0) return VINCI_FINISH_STOP;
+    if (max && request->n_tokens >= max) return VINCI_FINISH_LENGTH;
+    if (request->options.n_prompt + request->n_tokens > request->engine->limits.n_ctx)
+        return VINCI_FINISH_CONTEXT;
+    return VINCI_FINISH_NONE;
+}
+
+/* Adds what the token makes showable to `text`; with `last`, also everything that was held back. */
+static enum vinci_status show_bytes(struct vinci_request *request, const char *bytes, size_t n,
+                                    bool last, struct buf *text, struct stop_text *shown,
+                                    struct vinci_error *err)
+{
+    struct buf utf8 = {0};
+    if (!buf_reserve(&utf8, 3 * (n + 4))) return fail_memory(err, 3 * (n + 4), "a token's text");
+    utf8.size = vinci_utf8_stream_next(&request->utf8, bytes, n, last, utf8.data);
+    enum vinci_status status = stop_feed(request->stop, utf8.data, utf8.size, shown, err);
+    if (status == VINCI_OK && !buf_append(text, shown->text, shown->n))
+        status = fail_memory(err, shown->n, "a token's text");
+    if (status == VINCI_OK && last && shown->match < 0) {
+        stop_flush(request->stop, shown);
+        if (!buf_append(text, shown->text, shown->n))
+            status = fail_memory(err, shown->n, "a token's text");
+    }
+    buf_free(&utf8);
+    return status;
+}
+
+static enum vinci_status show_token(struct vinci_request *request, int32_t token, struct buf *text,
+                                    enum vinci_finish *finish, struct vinci_error *err)
+{
+    const struct vinci_tokenizer *tokenizer = request->options.tokenizer;
+    struct stop_text shown = {"", 0, -1};
+    const char *bytes = NULL;
+    size_t n = 0;
+    enum vinci_status status = VINCI_OK;
+    if (tokenizer && !vinci_token_is_special(tokenizer, token) && !is_stop_token(request, token))
+        bytes = vinci_token_bytes(tokenizer, token, &n);
+    if (bytes) status = show_bytes(request, bytes, n, false, text, &shown, err);
+    *finish = finish_after(request, token, &shown);
+    if (status == VINCI_OK && *finish != VINCI_FINISH_NONE && shown.match < 0)
+        status = show_bytes(request, "", 0, true, text, &shown, err);
+    return status;
+}
+
+void request_next_token(struct vinci_request *request, const float *logits)
+{
+    struct vinci_error err = {0};
+    struct buf text = {0};
+    int32_t token;
+    float logprob = 0;
+    enum vinci_finish finish = VINCI_FINISH_NONE;
+    size_t index = request->n_tokens;
+
+    if (sampler_draw(request->sampler, logits, NULL, index, &token, &logprob, &err) != VINCI_OK) {
+        request_fail(request, &err);
+        return;
+    }
+    if (index == 0) {
+        request->time_first_token = seconds_now();
+        request->result.prefill_seconds = request->time_first_token - request->time_started;
+    }
+    if (!note_token(request, token)) {
+        fail_memory(&err, 2 * request->capacity * sizeof(int32_t), "the generated tokens");
+        request_fail(request, &err);
+        return;
+    }
+    sampler_accept(request->sampler, token, false);
+    if (show_token(request, token, &text, &finish, &err) != VINCI_OK) {
+        request_fail(request, &err);
+        buf_free(&text);
+        return;
+    }
+    struct vinci_token_event event = {
+        .token = token,
+        .index = index,
+        .text = text.data ? text.data : "",
+        .n_text = text.size,
+        .logprob = logprob,
+        .last = finish != VINCI_FINISH_NONE,
+    };
+    event.top = sampler_top_logprobs(request->sampler, &event.n_top);
+    bool go_on =
+        !request->options.on_token || request->options.on_token(request->options.user, &event);
+    if (finish == VINCI_FINISH_NONE && !go_on) finish = VINCI_FINISH_CANCELLED;
+    if (finish != VINCI_FINISH_NONE) request_finish(request, finish);
+    else atomic_store(&request->state, REQUEST_DECODE);
+    buf_free(&text);
+}
+
+void vinci_request_cancel(struct vinci_request *request)
+{
+    atomic_store(&request->cancelled, true);
+}
+
+bool vinci_request_done(const struct vinci_request *request)
+{
+    return atomic_load(&request->state) == REQUEST_DONE;
+}
+
+void vinci_request_result(const struct vinci_request *request, struct vinci_request_result *result)
+{
+    *result = request->result;
+}
+
+const int32_t *vinci_request_tokens(const struct vinci_request *request, size_t *n)
+{
+    *n = request->n_tokens;
+    return request->tokens;
+}
+
+void vinci_request_close(struct vinci_request *request)
+{
+    if (!request) return;
+    scheduler_remove(request->engine->scheduler, request);
+    request_destroy(request);
+}

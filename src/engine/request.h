@@ -1,0 +1,50 @@
+/* request.h - one generation: its prompt, sampler and text on the way out. The scheduler moves it
+ * through its states; nothing here touches the device. */
+#ifndef VINCI_ENGINE_REQUEST_H
+#define VINCI_ENGINE_REQUEST_H
+
+#include "engine/sampler.h"
+#include "engine/session.h"
+#include "engine/stop.h"
+
+#include <stdatomic.h>
+
+enum request_state {
+    REQUEST_QUEUED,
+    REQUEST_PREFILL, /* the session holds a part of the prompt */
+    REQUEST_DECODE,  /* the last token of `tokens` is to be appended next */
+    REQUEST_DONE
+};
+
+struct vinci_request {
+    struct vinci_engine *engine;
+    struct vinci_request_options options; /* the pointers that it copies are its own */
+    int32_t *prompt, *stop_tokens;        /* [options.n_prompt], [options.n_stop_tokens] */
+    struct vinci_session *session;
+    bool owns_session;
+    struct sampler *sampler;
+    struct stop_matcher *stop;
+    struct vinci_utf8_stream utf8;
+    int32_t *tokens; /* [capacity]: generated */
+    size_t n_tokens, capacity;
+    _Atomic enum request_state state; /* read by other threads */
+    atomic_bool cancelled;
+    struct vinci_request_result result;
+    double time_submitted, time_started, time_first_token;
+    struct vinci_request *next; /* in the scheduler's list */
+};
+
+/* Copies and checks the options; the session is made when none is given. */
+enum vinci_status request_create(struct vinci_request **out, struct vinci_engine *engine,
+                                 const struct vinci_request_options *options,
+                                 struct vinci_error *err);
+void request_destroy(struct vinci_request *request);
+
+/* Draws the next token from logits [n_vocab], reports it, and ends the request where it should. */
+void request_next_token(struct vinci_request *request, const float *logits);
+
+/* Ends the request: what text was held back is reported with it when `event` is due. */
+void request_finish(struct vinci_request *request, enum vinci_finish finish);
+void request_fail(struct vinci_request *request, const struct vinci_error *error);
+
+#endif

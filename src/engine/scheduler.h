@@ -1,0 +1,20 @@
+/* scheduler.h - continuous batching: each step takes one token of every request that is generating
+ * and fills the rest of the batch with pieces of prompts, first come first served. */
+#ifndef VINCI_ENGINE_SCHEDULER_H
+#define VINCI_ENGINE_SCHEDULER_H
+
+#include "engine/request.h"
+
+struct scheduler;
+
+enum vinci_status scheduler_create(struct scheduler **out, struct vinci_engine *engine,
+                                   struct vinci_error *err);
+void scheduler_destroy(struct scheduler *scheduler);
+
+/* Puts a request at the end of the queue. */
+void scheduler_add(struct scheduler *scheduler, struct vinci_request *request);
+
+/* Takes it out, whatever its state; waits for a step that is under way. */
+void scheduler_remove(struct scheduler *scheduler, struct vinci_request *request);
+
+#endif
