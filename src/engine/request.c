@@ -69,6 +69,9 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
         status = stop_create(&request->stop, options->stop_strings, options->n_stop_strings, err);
     if (status == VINCI_OK && request->owns_session)
         status = vinci_session_open(&request->session, engine, err);
+    if (status == VINCI_OK && atomic_exchange(&request->session->in_use, true))
+        status = fail(err, VINCI_USAGE, "the session is in use by a request that is not finished");
+    else if (status == VINCI_OK) request->holds_session = true;
     if (status != VINCI_OK) {
         request_destroy(request);
         return status;
@@ -85,9 +88,16 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
     return VINCI_OK;
 }
 
+static void release_session(struct vinci_request *request)
+{
+    if (request->holds_session) atomic_store(&request->session->in_use, false);
+    request->holds_session = false;
+}
+
 void request_destroy(struct vinci_request *request)
 {
     if (!request) return;
+    release_session(request);
     if (request->owns_session) vinci_session_close(request->session);
     sampler_free(request->sampler);
     stop_free(request->stop);
@@ -103,6 +113,7 @@ void request_finish(struct vinci_request *request, enum vinci_finish finish)
     request->result.finish = finish;
     request->result.n_generated = request->n_tokens;
     if (request->n_tokens) request->result.decode_seconds = now - request->time_first_token;
+    release_session(request);
     atomic_store(&request->state, REQUEST_DONE);
 }
 

@@ -21,7 +21,7 @@ struct vinci_request {
     struct vinci_request_options options; /* the pointers that it copies are its own */
     int32_t *prompt, *stop_tokens;        /* [options.n_prompt], [options.n_stop_tokens] */
     struct vinci_session *session;
-    bool owns_session;
+    bool owns_session, holds_session; /* made for it; marked as in use by it */
     struct sampler *sampler;
     struct stop_matcher *stop;
     struct vinci_utf8_stream utf8;
@@ -43,7 +43,7 @@ void request_destroy(struct vinci_request *request);
 /* Draws the next token from logits [n_vocab], reports it, and ends the request where it should. */
 void request_next_token(struct vinci_request *request, const float *logits);
 
-/* Ends the request: what text was held back is reported with it when `event` is due. */
+/* Ends the request and gives a borrowed session back. */
 void request_finish(struct vinci_request *request, enum vinci_finish finish);
 void request_fail(struct vinci_request *request, const struct vinci_error *error);
 

@@ -110,10 +110,17 @@ void session_checkpoint(struct vinci_session *session)
     kv_checkpoint_take(&all[i], session->kv, cache, NULL);
 }
 
+static enum vinci_status check_free(const struct vinci_session *session, struct vinci_error *err)
+{
+    if (!atomic_load(&session->in_use)) return VINCI_OK;
+    return fail(err, VINCI_USAGE, "the session is in use by a request that is not finished");
+}
+
 enum vinci_status vinci_session_rewind(struct vinci_session *session, size_t n, size_t *n_kept,
                                        struct vinci_error *err)
 {
-    (void)err;
+    enum vinci_status status = check_free(session, err);
+    if (status != VINCI_OK) return status;
     pthread_mutex_lock(&session->engine->lock);
     session_rewind(session, n, n_kept);
     pthread_mutex_unlock(&session->engine->lock);
@@ -160,8 +167,10 @@ enum vinci_status vinci_session_append(struct vinci_session *session, const int3
                                        struct vinci_error *err)
 {
     if (n < 1) return fail(err, VINCI_USAGE, "append: expected at least one token, got none");
+    enum vinci_status status = check_free(session, err);
+    if (status != VINCI_OK) return status;
     pthread_mutex_lock(&session->engine->lock);
-    enum vinci_status status = append_locked(session, tokens, n, want, logits, err);
+    status = append_locked(session, tokens, n, want, logits, err);
     pthread_mutex_unlock(&session->engine->lock);
     return status;
 }

@@ -4,10 +4,13 @@
 
 #include "engine/engine.h"
 
+#include <stdatomic.h>
+
 enum { SESSION_CHECKPOINTS = 4 };
 
 struct vinci_session {
     struct vinci_engine *engine;
+    atomic_bool in_use; /* by a request that was given this session and is not finished */
     struct kv_seq *kv;
     int32_t *tokens; /* [capacity], as many as kv->n_positions are in use */
     size_t capacity;
