@@ -63,8 +63,12 @@ static inline enum q8_order q8_order_of(enum dtype weights)
                                          : Q8_NATURAL;
 }
 
+/* A block whose max|x| is below counts as zeros: 127 / max|x| must not overflow. */
+#define Q8_MAX_MIN 0x1p-100f
+
 /* x [n_cols] -> out (q8_row_bytes). Per block: d = max|x| / 127, q = x * (127 / max|x|) to nearest
- * even; a block of zeros has d = 0. */
+ * even; a block of zeros has d = 0. A NaN is left out of the maximum and becomes 0; an infinity
+ * makes d infinite and every q 0. */
 typedef void q8_quantise_fn(const float *x, size_t n_cols, enum q8_order order, void *out);
 
 /* ---- linear: y[t][r] = w[r] . x[t] --------------------------------------------------------- */

@@ -52,10 +52,12 @@ static void q8_quantise_scalar(const float *x, size_t n_cols, enum q8_order orde
         size_t at = b % 4;
         float max = 0;
         for (int i = 0; i < 32; i++) max = fabsf(block[i]) > max ? fabsf(block[i]) : max;
+        if (max < Q8_MAX_MIN) max = 0;
         float inverse = max > 0 ? 127.0f / max : 0;
         int32_t sum = 0;
         for (int i = 0; i < 32; i++) {
-            int8_t q = (int8_t)rintf(block[i] * inverse);
+            float rounded = rintf(block[i] * inverse);
+            int8_t q = rounded == rounded ? (int8_t)rounded : 0;
             sum += q;
             if (order == Q8_NATURAL) group[at * 32 + i] = q;
             else if (order == Q8_EVEN_ODD) group[i % 2 * 64 + at * 16 + i / 2] = q;
