@@ -25,7 +25,7 @@ static void measure(struct distance *d, const float *reference, const float *got
     for (size_t r = 0; r < n_rows; r++, reference += n_vocab, got += n_vocab) {
         for (size_t i = 0; i < n_vocab; i++) {
             double difference = fabs((double)got[i] - reference[i]);
-            if (!(difference <= d->max_abs)) d->max_abs = difference; /* NaN counts */
+            if (!(difference <= d->max_abs)) d->max_abs = isnan(difference) ? INFINITY : difference;
             d->sum_square += difference * difference;
             d->sum_reference_square += (double)reference[i] * reference[i];
         }
