@@ -314,7 +314,7 @@ static enum vinci_status find(const struct gguf_file *file, const char *key, boo
 {
     *kv = gguf_find(file, key);
     if (*kv || !required) return VINCI_OK;
-    return fail(err, VINCI_NOT_FOUND, "%s: the GGUF metadata has no %s", file->path, key);
+    return fail(err, VINCI_BAD_FILE, "%s: the GGUF metadata has no %s", file->path, key);
 }
 
 static enum vinci_status fail_type(const struct gguf_file *file, const struct gguf_kv *kv,

@@ -73,7 +73,7 @@ void gguf_file_free(struct gguf_file *file);
 /* NULL when there is none of that key. */
 const struct gguf_kv *gguf_find(const struct gguf_file *file, const char *key);
 
-/* Typed look-ups. A missing key fails with NOT_FOUND when it is `required`; otherwise the result
+/* Typed look-ups. A missing key fails with BAD_FILE when it is `required`; otherwise the result
  * stays as it was: set it to the default before. A value of another type fails with BAD_FILE.
  *   u64      any integer type, not negative     text     a string
  *   f64      any float or integer type          strings  an array of strings, to be walked
