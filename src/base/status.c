@@ -45,6 +45,9 @@ enum vinci_status fail(struct vinci_error *err, enum vinci_status status, const 
     va_end(args);
     if (n < 0) text[0] = '\0';
     if (n >= (int)sizeof text) memcpy(text + sizeof text - 4, "...", 4);
+    /* Names and texts out of a damaged file end up in sentences: keep them on one line. */
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
     memcpy(err->text, text, sizeof text);
     err->status = status;
     return status;

@@ -40,9 +40,11 @@ struct model_config {
 enum vinci_status config_from_json(struct model_config *config, const char *json, size_t n_bytes,
                                    const char *path, struct vinci_error *err);
 
-struct gguf;
-enum vinci_status config_from_gguf(struct model_config *config, const struct gguf *gguf,
-                                   struct vinci_error *err);
+/* `n_vocab`: rows of the embedding, which GGUF's metadata does not give. `file` is a model's first
+ * or only part. */
+struct gguf_file;
+enum vinci_status config_from_gguf(struct model_config *config, const struct gguf_file *file,
+                                   uint64_t n_vocab, struct vinci_error *err);
 
 /* Every limit above and every relation between fields; the message names the field. The two
  * functions above have called it. */

@@ -28,7 +28,8 @@ enum dtype {
     DTYPE_Q8_0,
     DTYPE_MXFP4,
     DTYPE_MXFP4_GGUF,
-    DTYPE_U8, /* raw bytes: MXFP4 blocks or scales before they are bound */
+    DTYPE_U8,    /* raw bytes: MXFP4 blocks or scales before they are bound */
+    DTYPE_OTHER, /* a type that no weight of gpt-oss has: struct tensor knows its name */
     DTYPE_COUNT
 };
 
@@ -136,7 +137,7 @@ static inline size_t dtype_row_bytes(enum dtype dtype, size_t n_cols)
 static inline const char *dtype_name(enum dtype dtype)
 {
     static const char *const names[DTYPE_COUNT] = {"F32",   "F16",   "BF16", "Q8_0",
-                                                   "MXFP4", "MXFP4", "U8"};
+                                                   "MXFP4", "MXFP4", "U8",   "?"};
     return (unsigned)dtype < DTYPE_COUNT ? names[dtype] : "?";
 }
 

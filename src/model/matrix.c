@@ -34,7 +34,7 @@ void matrix_row(const struct matrix *w, size_t row, float *out)
     case DTYPE_Q8_0:
         for (size_t b = 0; b < n_blocks; b++, p += sizeof(struct block_q8_0)) {
             float scale = float_from_f16((f16_t){load_u16(p)});
-            for (int j = 0; j < 32; j++) out[b * 32 + j] = scale * (float)(int8_t)p[2 + j];
+            for (size_t j = 0; j < 32; j++) out[b * 32 + j] = scale * (float)(int8_t)p[2 + j];
         }
         break;
     case DTYPE_MXFP4: {
