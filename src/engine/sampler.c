@@ -166,14 +166,25 @@ static struct candidates *load(struct sampler *s, const float *logits)
     return &s->c;
 }
 
-/* ln of the sum of e^logit over the vocabulary, and the largest tokens. -infinity if all are. */
-static double find_top(struct sampler *s, const float *logits)
+/* The model's own distribution: p = e^(logit - max) / sum. Apart, because max + ln(sum) would lose
+ * what the logits of a broken model have beyond the precision of max. */
+struct softmax {
+    double max, log_sum;
+};
+
+static float log_probability(const struct softmax *model, float logit)
+{
+    return (float)((scan_usable(logit) - model->max) - model->log_sum);
+}
+
+/* Also fills s->top. */
+static struct softmax find_top(struct sampler *s, const float *logits)
 {
     struct candidates *c = load(s, logits);
     float max = scan_max(c->value, c->n, NULL);
     s->n_top = 0;
-    if (max == -INFINITY) return -INFINITY;
-    double log_sum = (double)max + log_f64(scan_exp(NULL, c->value, c->n, max, 1.0f, NULL));
+    if (max == -INFINITY) return (struct softmax){0};
+    struct softmax model = {max, log_f64(scan_exp(NULL, c->value, c->n, max, 1.0f, NULL))};
     scan_keep_largest(c, s->n_top_wanted);
     for (size_t i = 0; i < c->n; i++) { /* insertion: at most VINCI_TOP_LOGPROBS_MAX of them */
         if (c->value[i] == -INFINITY) continue;
@@ -182,8 +193,8 @@ static double find_top(struct sampler *s, const float *logits)
         s->top[at] = (struct vinci_token_logprob){c->id[i], c->value[i]};
     }
     for (size_t i = 0; i < s->n_top; i++)
-        s->top[i].logprob = (float)((double)s->top[i].logprob - log_sum);
-    return log_sum;
+        s->top[i].logprob = log_probability(&model, s->top[i].logprob);
+    return model;
 }
 
 const struct vinci_token_logprob *sampler_top_logprobs(const struct sampler *s, size_t *n)
@@ -257,9 +268,9 @@ enum vinci_status sampler_draw(struct sampler *s, const float *logits, const uin
                                size_t index, int32_t *token, float *logprob,
                                struct vinci_error *err)
 {
-    double log_sum = 0.0;
+    struct softmax model = {0};
     int32_t chosen = -1;
-    if (s->n_top_wanted) log_sum = find_top(s, logits);
+    if (s->n_top_wanted) model = find_top(s, logits);
     if (!s->c.value || (s->options.temperature <= 0.0f && !s->bias && !s->count.n_tokens)) {
         chosen = greedy_in_place(s, logits, allowed);
     } else {
@@ -278,7 +289,6 @@ enum vinci_status sampler_draw(struct sampler *s, const float *logits, const uin
                     "sampling: no token can be drawn as number %zu: every logit is -inf or NaN%s",
                     index, allowed ? " or not allowed" : "");
     *token = chosen;
-    if (logprob)
-        *logprob = s->n_top_wanted ? (float)((double)scan_usable(logits[chosen]) - log_sum) : 0.0f;
+    if (logprob) *logprob = s->n_top_wanted ? log_probability(&model, logits[chosen]) : 0.0f;
     return VINCI_OK;
 }

@@ -179,7 +179,11 @@ size_t scan_find(const float *x, size_t n, const double *block_sums, double targ
 
 /* ---- selection ---------------------------------------------------------------------------- */
 
-enum { RADIX_BITS = 11, RADIX_SIZE = 1 << RADIX_BITS };
+enum {
+    RADIX_BITS = 11,
+    RADIX_SIZE = 1 << RADIX_BITS,
+    RADIX_LANES = 4 /* neighbours often fall into one bin: they shall not wait for each other */
+};
 
 /* What stays: every key above `key`, and the first n_equal candidates that have it. */
 struct cut {
@@ -203,21 +207,24 @@ static float value_of_key(uint32_t key)
  * `target` > 0; everything if nothing does. n >= 1. */
 static struct cut find_cut(const float *value, size_t n, double target, bool by_sum)
 {
-    double histogram[RADIX_SIZE];
+    double histogram[RADIX_LANES][RADIX_SIZE];
+    size_t n_lanes = n < RADIX_SIZE ? 1 : RADIX_LANES;
     uint32_t prefix = 0; /* the bits found so far */
     double above = 0.0;  /* measure of what is larger than every key with this prefix */
     for (int shift = 32 - RADIX_BITS, width = RADIX_BITS;;) {
-        memset(histogram, 0, sizeof histogram);
+        memset(histogram, 0, n_lanes * sizeof *histogram);
         uint32_t least = RADIX_SIZE; /* the smallest bin that holds something */
         for (size_t i = 0; i < n; i++) {
             uint32_t key = sort_key(value[i]);
             if ((uint64_t)key >> (shift + width) != prefix) continue;
             uint32_t bin = key >> shift & ((1u << width) - 1);
-            histogram[bin] += by_sum ? value[i] : 1.0;
-            if (bin < least) least = bin;
+            histogram[i & (n_lanes - 1)][bin] += by_sum ? value[i] : 1.0;
+            least = bin < least ? bin : least;
         }
+        for (size_t lane = 1; lane < n_lanes; lane++)
+            for (size_t i = 0; i < RADIX_SIZE; i++) histogram[0][i] += histogram[lane][i];
         uint32_t bin = (1u << width) - 1;
-        while (bin > least && above + histogram[bin] < target) above += histogram[bin--];
+        while (bin > least && above + histogram[0][bin] < target) above += histogram[0][bin--];
         prefix = prefix << width | bin;
         if (shift == 0) break;
         width = shift < RADIX_BITS ? shift : RADIX_BITS;
@@ -233,33 +240,39 @@ static struct cut find_cut(const float *value, size_t n, double target, bool by_
     return cut;
 }
 
+/* The two filters write every candidate to place n and step on if it stays: no branch to guess
+ * wrong. So one place behind the last that stays has been written too. */
+static void keep_first(struct candidates *c, size_t n)
+{
+    size_t n_moved = n < c->n ? n + 1 : n;
+    c->n = n;
+    if (n_moved > c->n_moved) c->n_moved = n_moved;
+}
+
 static void apply_cut(struct candidates *c, struct cut cut)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++) {
         uint32_t key = sort_key(c->value[i]);
-        if (key < cut.key) continue;
-        if (key == cut.key && cut.n_equal-- == 0) {
-            cut.n_equal = 0;
-            continue;
-        }
+        size_t equal = (key == cut.key) & (cut.n_equal > 0);
+        cut.n_equal -= equal;
         c->value[n] = c->value[i];
-        c->id[n++] = c->id[i];
+        c->id[n] = c->id[i];
+        n += (key > cut.key) | equal;
     }
-    c->n = n;
-    if (n > c->n_moved) c->n_moved = n;
+    keep_first(c, n);
 }
 
 void scan_keep_above(struct candidates *c, double bound)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++) {
-        if (!(c->value[i] >= bound)) continue;
-        c->value[n] = c->value[i];
-        c->id[n++] = c->id[i];
+        float value = c->value[i];
+        c->value[n] = value;
+        c->id[n] = c->id[i];
+        n += value >= bound;
     }
-    c->n = n;
-    if (n > c->n_moved) c->n_moved = n;
+    keep_first(c, n);
 }
 
 /* A value that at least k candidates reach: the k-th largest of block maxima. */
