@@ -3,12 +3,14 @@
 # SAN=address,undefined  sanitizers        CC=clang            another compiler
 # BUILD=dir              another build     PREFIX= DESTDIR=    where `make install` puts things
 # WERROR=1               warnings stop the build
+# CHOICE='cli/ format'   `make test` runs the tests with one of these in their names
 
 BUILD ?= build
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
+OBJCOPY ?= objcopy
 # What runs a program that was built: empty, or an emulator when cross-compiling (see aarch64).
 RUN ?=
 
@@ -40,11 +42,18 @@ SHARE := $(BUILD)/share/man/man1/vinci.1 $(BUILD)/share/bash-completion/completi
 
 all: $(BUILD)/vinci $(BUILD)/libvinci.a $(BUILD)/$(SONAME) $(BUILD)/vinci.pc $(SHARE)
 
-$(BUILD)/vinci: $(CLI_OBJ) $(BUILD)/libvinci.a
+$(BUILD)/vinci: $(CLI_OBJ) $(BUILD)/internal.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/libvinci.a: $(LIB_OBJ)
+# For the program and the tests, which see below vinci.h.
+$(BUILD)/internal.a: $(LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
+
+# One object whose inner names are local, so that they cannot meet those of another program.
+$(BUILD)/libvinci.a: $(LIB_OBJ)
+	$(CC) -r -nostdlib -o $(BUILD)/libvinci.o $^
+	$(OBJCOPY) --localize-hidden $(BUILD)/libvinci.o
+	rm -f $@ && $(AR) rcs $@ $(BUILD)/libvinci.o
 
 # Exactly the functions that vinci.h marks VINCI_API (the rest is hidden), under a version node.
 $(BUILD)/$(SONAME): $(LIB_OBJ) src/vinci.map
@@ -79,17 +88,17 @@ $(BUILD)/%.o: %.c
 
 # tests/<layer>/test_<name>.c: one cmocka program each, linked with the library; those of the
 # command line also with its parts. tests/<layer>/test_<name>.sh: scripts that need no building.
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/libvinci.a
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/internal.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(TEST_LIB_OBJ) \
-		$(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/libvinci.a
+		$(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/internal.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"'
 
 tests: $(TESTS) all
 
 test: tests
-	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' RUN='$(RUN)' MAKE='$(MAKE)' sh tests/run
+	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' RUN='$(RUN)' MAKE='$(MAKE)' sh tests/run $(CHOICE)
 
 # The same tests for another processor, under an emulator. Wants gcc-aarch64-linux-gnu and qemu-user;
 # the libraries come into a folder of the build, the system is not changed (Debian and Ubuntu).
@@ -98,6 +107,7 @@ ARM_LIB := $(CURDIR)/$(ARM)/sysroot/usr/lib/aarch64-linux-gnu
 aarch64:
 	sh tools/aarch64-sysroot $(ARM)/sysroot
 	$(MAKE) BUILD=$(ARM) CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
+		OBJCOPY=aarch64-linux-gnu-objcopy \
 		CPPFLAGS='-isystem $(ARM)/sysroot/usr/include' \
 		LDFLAGS='-L$(ARM_LIB) -Wl,-rpath-link,$(ARM_LIB)' \
 		PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(ARM_LIB)/pkgconfig pkg-config' \

@@ -44,7 +44,7 @@ static const struct option_group groups[] = {
     {0}};
 
 static const struct command_example examples[] = {
-    {"bench --model-path gpt-oss-20b --device cpu --batch-size 1 --max-new-tokens 128",
+    {"bench --model-path gpt-oss-20b --device cpu --max-new-tokens 128",
      "two prompts, 2 iterations to warm up, 5 measured"},
     {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", "eight requests at once"},
     {0}};

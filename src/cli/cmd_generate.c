@@ -83,7 +83,7 @@ static const struct option_group groups[] = {
 
 static const struct command_example examples[] = {
     {"generate -m gpt-oss-20b -p 'The capital of France is' -n 20", "the likeliest continuation"},
-    {"generate -m gpt-oss-20b -f - --temperature 1 --seed 7 --stats < story.txt",
+    {"generate -m gpt-oss-20b -f story.txt --temperature 1 --seed 7 --stats",
      "a drawn one, with times"},
     {0}};
 

@@ -20,8 +20,7 @@ static const struct option_group groups[] = {{"Options", rows, 0}, {0}};
 static const struct command_example examples[] = {
     {"help generate", "how to generate text"},
     {"help --man | man -l -", "the whole manual, without installing it"},
-    {"help --completions bash > ~/.local/share/bash-completion/completions/vinci",
-     "completion for your bash"},
+    {"help --completions fish > ~/.config/fish/completions/vinci.fish", "completion for your fish"},
     {0}};
 
 static void init(void *arguments)

@@ -15,8 +15,9 @@ struct info_args {
     bool json;
 };
 
-static const struct option_row rows[] = {
-    {"json", 0, NULL, "print one JSON object", OPTION_FLAG, .offset = offsetof(struct info_args, json)}, {0}};
+static const struct option_row rows[] = {{"json", 0, NULL, "print one JSON object", OPTION_FLAG,
+                                          .offset = offsetof(struct info_args, json)},
+                                         {0}};
 
 static const struct option_group groups[] = {
     {"Model", model_rows, offsetof(struct info_args, model)}, {"Output", rows, 0}, {0}};

@@ -39,8 +39,7 @@ static const struct option_group groups[] = {
 
 static const struct command_example examples[] = {
     {"tokenize -m gpt-oss-20b --text 'Hello, world'", "ids and pieces"},
-    {"tokenize -m gpt-oss-20b --ids -f story.txt | vinci generate -m gpt-oss-20b --ids -",
-     "ids as a prompt"},
+    {"tokenize -m gpt-oss-20b --ids -f story.txt > story.ids", "for --ids of other commands"},
     {0}};
 
 static void init(void *arguments)

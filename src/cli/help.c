@@ -44,10 +44,7 @@ static void print_option(FILE *out, const struct option_row *row)
 
 void help_command(FILE *out, const struct command *command)
 {
-    bool options = command->groups->rows != NULL;
-    fprintf(out, "vinci %s%s%s%s - ", command->name, options ? " [OPTION]..." : "",
-            *command->operands ? " " : "", command->operands);
-    fprintf(out, "%s\n\n", command->summary);
+    fprintf(out, "usage: vinci %s [OPTION]... %s\n\n", command->name, command->operands);
     print_wrapped(out, command->description, 0, 0);
     for (const struct option_group *group = command->groups; group->rows; group++) {
         fprintf(out, "\n%s:\n", group->title);
@@ -66,7 +63,7 @@ void help_overview(FILE *out)
           out);
     for (const struct command *const *command = commands; *command; command++)
         fprintf(out, "  %-10s %s\n", (*command)->name, (*command)->summary);
-    fputs("\n'vinci help COMMAND' describes one command and its options; 'vinci --version' prints\n"
-          "the version; 'man vinci' has it all.\n",
+    fputs("\n'vinci help COMMAND' describes a command and its options, 'man vinci' all of them;\n"
+          "'vinci --version' prints the version.\n",
           out);
 }

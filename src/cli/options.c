@@ -116,8 +116,9 @@ static enum vinci_status fail_value(const struct option_row *row, const char *te
         }
     } else if (row->type == OPTION_SIZE) {
         snprintf(expected, sizeof expected, "a number of bytes such as 5G");
-    } else if (row->max > 0) {
-        snprintf(expected, sizeof expected, "%s from %.10g to %.10g", kind, row->min, row->max);
+    } else if (row->max > 0 || row->type == OPTION_U32) {
+        snprintf(expected, sizeof expected, "%s from %.10g to %.10g", kind, row->min,
+                 row->max > 0 ? row->max : UINT32_MAX);
     } else {
         snprintf(expected, sizeof expected, "%s of at least %.10g", kind, row->min);
     }

@@ -169,7 +169,7 @@ void say(const char *format, ...)
     va_end(args);
 }
 
-double seconds_now(void)
+static double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -178,20 +178,20 @@ double seconds_now(void)
 
 void progress_begin(struct progress *progress, const struct program *program, const char *label)
 {
-    *progress = (struct progress){program, label, seconds_now(), 0};
+    *progress = (struct progress){program, label, now(), 0};
 }
 
 void progress_update(struct progress *progress, uint64_t done, uint64_t total)
 {
-    double now = seconds_now(), elapsed = now - progress->start;
-    if (!progress->program->progress || now - progress->drawn < 0.2 || elapsed < 0.2) return;
+    double time = now(), elapsed = time - progress->start;
+    if (!progress->program->progress || time - progress->drawn < 0.2 || elapsed < 0.2) return;
     char speed[16];
     double per_second = (double)done / elapsed;
     double left = per_second > 0 ? (double)(total - done) / per_second : 0;
     fprintf(stderr, "\r\033[K%s  %.0f %%  %s/s  %.0f s left", progress->label,
             total ? 100.0 * (double)done / (double)total : 0.0,
             format_bytes((uint64_t)per_second, speed), left);
-    progress->drawn = now;
+    progress->drawn = time;
 }
 
 void progress_end(struct progress *progress)

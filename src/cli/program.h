@@ -54,9 +54,6 @@ void progress_begin(struct progress *progress, const struct program *program, co
 void progress_update(struct progress *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress); /* removes the line */
 
-/* Seconds on the monotonic clock. */
-double seconds_now(void);
-
 /* "13.8 GB", "512 bytes": three digits, powers of 1000. `text` has room for 16 bytes. */
 const char *format_bytes(uint64_t n, char text[16]);
 
