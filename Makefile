@@ -3,13 +3,19 @@
 # SAN=address,undefined  sanitizers        CC=clang            another compiler
 # BUILD=dir              another build     PREFIX= DESTDIR=    where `make install` puts things
 # WERROR=1               warnings stop the build
+# CHOICE='cli/ format'   `make test` runs the tests with one of these in their names
 
 BUILD ?= build
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
-VERSION := $(shell sed -n 's/^.define VINCI_VERSION "\(.*\)"/\1/p' include/vinci.h)
+OBJCOPY ?= objcopy
+# What runs a program that was built: empty, or an emulator when cross-compiling (see aarch64).
+RUN ?=
 
+VERSION := $(shell sed -n 's/^.define VINCI_VERSION "\(.*\)"/\1/p' include/vinci.h)
+SONAME := libvinci.so.0
 PACKAGES := libpcre2-8 jansson yajl
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -31,14 +37,44 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
+SHARE := $(BUILD)/share/man/man1/vinci.1 $(BUILD)/share/bash-completion/completions/vinci \
+	$(BUILD)/share/zsh/site-functions/_vinci $(BUILD)/share/fish/vendor_completions.d/vinci.fish
 
-all: $(BUILD)/vinci $(BUILD)/libvinci.a
+all: $(BUILD)/vinci $(BUILD)/libvinci.a $(BUILD)/$(SONAME) $(BUILD)/vinci.pc $(SHARE)
 
-$(BUILD)/vinci: $(CLI_OBJ) $(BUILD)/libvinci.a
+$(BUILD)/vinci: $(CLI_OBJ) $(BUILD)/internal.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/libvinci.a: $(LIB_OBJ)
+# For the program and the tests, which see below vinci.h.
+$(BUILD)/internal.a: $(LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
+
+# One object whose inner names are local, so that they cannot meet those of another program.
+$(BUILD)/libvinci.a: $(LIB_OBJ)
+	$(CC) -r -nostdlib -o $(BUILD)/libvinci.o $^
+	$(OBJCOPY) --localize-hidden $(BUILD)/libvinci.o
+	rm -f $@ && $(AR) rcs $@ $(BUILD)/libvinci.o
+
+# Exactly the functions that vinci.h marks VINCI_API (the rest is hidden), under a version node.
+$(BUILD)/$(SONAME): $(LIB_OBJ) src/vinci.map
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/vinci.map \
+		$(if $(SAN),,-Wl,--no-undefined) -o $@ $(LIB_OBJ) $(LDLIBS)
+
+$(BUILD)/vinci.pc: Makefile include/vinci.h
+	@mkdir -p $(@D)
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
+		'Name: vinci' 'Description: runs gpt-oss models on CPUs and Ascend NPUs' \
+		'Version: $(VERSION)' 'Requires.private: $(PACKAGES)' 'Libs: -L$${libdir} -lvinci' \
+		'Libs.private: -pthread -lm' 'Cflags: -I$${includedir}' >$@
+
+# The option tables inside the program are the only source of the manual and the completions.
+$(BUILD)/share/man/man1/vinci.1: HELP := --man
+$(BUILD)/share/bash-completion/completions/vinci: HELP := --completions bash
+$(BUILD)/share/zsh/site-functions/_vinci: HELP := --completions zsh
+$(BUILD)/share/fish/vendor_completions.d/vinci.fish: HELP := --completions fish
+$(SHARE): $(BUILD)/vinci
+	@mkdir -p $(@D)
+	$(RUN) $(BUILD)/vinci help $(HELP) >$@.part && mv $@.part $@
 
 # One instruction set, one file, its own flags; the rest of the program is baseline.
 ifeq ($(ARCH),x86_64)
@@ -50,20 +86,68 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# tests/<layer>/test_<name>.c: one cmocka program each, linked with the library.
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/libvinci.a
+# tests/<layer>/test_<name>.c: one cmocka program each, linked with the library; those of the
+# command line also with its parts. tests/<layer>/test_<name>.sh: scripts that need no building.
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/internal.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+$(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(TEST_LIB_OBJ) \
+		$(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/internal.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"'
 
 tests: $(TESTS) all
 
 test: tests
-	sh tests/run $(BUILD)
+	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' RUN='$(RUN)' MAKE='$(MAKE)' sh tests/run $(CHOICE)
+
+# The same tests for another processor, under an emulator. Wants gcc-aarch64-linux-gnu and qemu-user;
+# the libraries come into a folder of the build, the system is not changed (Debian and Ubuntu).
+ARM := $(BUILD)-aarch64
+ARM_LIB := $(CURDIR)/$(ARM)/sysroot/usr/lib/aarch64-linux-gnu
+aarch64:
+	sh tools/aarch64-sysroot $(ARM)/sysroot
+	$(MAKE) BUILD=$(ARM) CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
+		OBJCOPY=aarch64-linux-gnu-objcopy \
+		CPPFLAGS='-isystem $(ARM)/sysroot/usr/include' \
+		LDFLAGS='-L$(ARM_LIB) -Wl,-rpath-link,$(ARM_LIB)' \
+		PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(ARM_LIB)/pkgconfig pkg-config' \
+		RUN='qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIB)' test
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig \
+		$(DESTDIR)$(PREFIX)/share/doc/vinci
+	install $(BUILD)/vinci $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 include/vinci.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(BUILD)/libvinci.a $(DESTDIR)$(LIBDIR)/
+	install $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/libvinci.so.$(VERSION)
+	ln -sf libvinci.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvinci.so
+	install -m 644 $(BUILD)/vinci.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
+	for file in $(SHARE:$(BUILD)/%=%); do \
+		install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
+	done
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/vinci $(DESTDIR)$(PREFIX)/include/vinci.h \
+		$(DESTDIR)$(LIBDIR)/libvinci.* $(DESTDIR)$(LIBDIR)/pkgconfig/vinci.pc \
+		$(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%)
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/vinci
+
+format:
+	find include src tests examples -name '*.[ch]' -exec clang-format -i {} +
 
 clean:
 	rm -rf $(BUILD)
 
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+	@echo 'make            the program, libvinci.a, libvinci.so, manual and completions'
+	@echo 'make test       builds and runs all tests'
+	@echo 'make aarch64    the tests for aarch64, under qemu-user'
+	@echo 'make install    make uninstall    make format    make clean'
+
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d)
 
-.PHONY: all tests test clean
+.PHONY: all tests test aarch64 install uninstall format clean help
 .SECONDARY:

@@ -1,10 +1,55 @@
-/* main.c - the program: finds the subcommand and runs it. */
-#include "vinci.h"
+/* main.c - the program: finds the subcommand, parses its options, runs it, and turns the status
+ * into a sentence and an exit code. The only place that ends the process. */
+#include "cli/command.h"
+#include "cli/help.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-int main(void)
+static enum vinci_status run_command(struct program *program, const struct command *command,
+                                     int argc, char **argv, struct vinci_error *err)
 {
-    printf("vinci %s\n", vinci_version());
-    return 0;
+    int first_operand = 0;
+    bool help = false;
+    void *args = calloc(1, command->args_size ? command->args_size : 1);
+    if (!args) return fail_memory(err, command->args_size, "the options");
+    if (command->init) command->init(args);
+    enum vinci_status status = options_parse(command, argc, argv, args, &first_operand, &help, err);
+    int n_operands = argc - first_operand, max_operands = *command->operands ? 1 : 0;
+    if (status == VINCI_OK && help) {
+        help_command(stdout, command);
+    } else if (status == VINCI_OK && n_operands > max_operands) {
+        status = fail(err, VINCI_USAGE, "'%s': one argument too many; 'vinci help %s' says more",
+                      argv[first_operand + max_operands], command->name);
+    } else if (status == VINCI_OK) {
+        program->operand = n_operands > 0 ? argv[first_operand] : NULL;
+        status = command->run(program, args, err);
+    }
+    if (command->release) command->release(args);
+    free(args);
+    return status;
+}
+
+static bool is_one_of(const char *text, const char *a, const char *b)
+{
+    return strcmp(text, a) == 0 || strcmp(text, b) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct program program;
+    struct vinci_error err = {0};
+    enum vinci_status status = program_init(&program, &err);
+    if (status == VINCI_OK) {
+        const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
+        if (argc < 2 || is_one_of(argv[1], "--help", "-h")) help_overview(stdout);
+        else if (is_one_of(argv[1], "--version", "-V")) printf("vinci %s\n", vinci_version());
+        else if (!command) status = fail_no_command(argv[1], &err);
+        else status = run_command(&program, command, argc - 1, argv + 1, &err);
+    }
+    status = program_finish_output(status, &err);
+    if (status != VINCI_OK && err.text[0]) say_error(&program, err.text);
+    program_release(&program);
+    return (int)status;
 }

@@ -1,0 +1,211 @@
+/* cmd_bench.c - `vinci bench`: the options and the output of the measurement in src/bench. Every
+ * figure printed was measured in this run. */
+#include "base/buf.h"
+#include "bench/bench.h"
+#include "cli/command.h"
+#include "cli/model_options.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bench_args {
+    struct model_options model;
+    uint32_t batch_size, max_new_tokens, warmup, iters;
+    bool use_fp16;
+    struct text_list prompts;
+};
+
+#define FIELD(name) .offset = offsetof(struct bench_args, name)
+
+static const struct option_row rows[] = {
+    {"model-path", 0, "MODEL", "the same as --model", OPTION_TEXT, FIELD(model.model),
+     COMPLETE_FILE},
+    {"batch-size", 'b', "N", "requests that run at once; default: 1", OPTION_U32, FIELD(batch_size),
+     .min = 1, .max = 4096},
+    {"max-new-tokens", 'n', "N", "tokens generated per request; default: 128", OPTION_U32,
+     FIELD(max_new_tokens), .min = 1},
+    {"warmup", 0, "N", "iterations before the measured ones; default: 2", OPTION_U32,
+     FIELD(warmup)},
+    {"iters", 0, "N", "measured iterations; default: 5", OPTION_U32, FIELD(iters), .min = 1},
+    {"use-fp16", 0, NULL,
+     "compute in float16 where the device has it; a CPU computes as always and says so",
+     OPTION_FLAG, FIELD(use_fp16)},
+    {"prompt", 'p', "TEXT", "a prompt; may be given several times; default: two in Chinese",
+     OPTION_LIST, FIELD(prompts)},
+    {0}};
+
+static const struct option_group groups[] = {
+    {"Model", model_rows, offsetof(struct bench_args, model)},
+    {"Measurement", rows, 0},
+    {"Tokenizer", tokenizer_rows, offsetof(struct bench_args, model)},
+    {"Engine", engine_rows, offsetof(struct bench_args, model)},
+    {0}};
+
+static const struct command_example examples[] = {
+    {"bench --model-path gpt-oss-20b --device cpu --max-new-tokens 128",
+     "two prompts, 2 iterations to warm up, 5 measured"},
+    {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", "eight requests at once"},
+    {0}};
+
+static const char *const default_prompts[] = {
+    "写一段关于昇腾 NPU910 在大模型部署中优势的说明:",
+    "请总结 GPT-OSS 20B 模型的关键特性:",
+};
+
+static void init(void *arguments)
+{
+    struct bench_args *args = arguments;
+    model_options_init(&args->model);
+    args->batch_size = 1;
+    args->max_new_tokens = 128;
+    args->warmup = 2;
+    args->iters = 5;
+}
+
+static void release(void *arguments)
+{
+    text_list_free(&((struct bench_args *)arguments)->prompts);
+}
+
+/* An absent NPU is no reason to stop: the CPU is measured, and the reader told so. */
+static enum vinci_status open_model(struct loaded_model *loaded, const struct program *program,
+                                    const struct bench_args *args, struct vinci_error *err)
+{
+    struct model_options options = args->model;
+    enum vinci_status status =
+        loaded_model_open(loaded, program, &options, 0, args->batch_size, err);
+    if (status == VINCI_NO_DEVICE && options.device && strncmp(options.device, "npu", 3) == 0) {
+        char text[sizeof err->text + 100];
+        snprintf(text, sizeof text, "%s; measuring the CPU instead: the figures are the CPU's",
+                 err->text);
+        say_warning(program, text);
+        err->text[0] = '\0';
+        loaded_model_close(loaded);
+        options.device = "cpu";
+        status = loaded_model_open(loaded, program, &options, 0, args->batch_size, err);
+    }
+    return status;
+}
+
+static enum vinci_status tokenize_prompts(const struct loaded_model *loaded,
+                                          const char *const *texts, struct bench_prompt *prompts,
+                                          size_t n, struct vinci_error *err)
+{
+    enum vinci_status status = VINCI_OK;
+    for (size_t i = 0; status == VINCI_OK && i < n; i++) {
+        int32_t *ids = NULL;
+        status = vinci_tokenize(loaded->tokenizer, texts[i], strlen(texts[i]), false, &ids,
+                                &prompts[i].n, err);
+        prompts[i].ids = ids;
+        if (status == VINCI_OK && prompts[i].n == 0)
+            status = fail(err, VINCI_USAGE, "--prompt: empty");
+    }
+    return status;
+}
+
+static void print_head(const struct loaded_model *loaded, const struct bench_args *args,
+                       const struct bench_prompt *prompts, size_t n_prompts)
+{
+    struct vinci_engine_info info;
+    vinci_engine_info(loaded->engine, &info);
+    printf("model            %s\n", loaded->path);
+    printf("device           %s, %s kernels, %u threads\n", info.device, info.cpu_level,
+           info.n_threads);
+    printf("batch size       %u\n", args->batch_size);
+    printf("prompts          %zu:", n_prompts);
+    for (size_t i = 0; i < n_prompts; i++) printf("%s %zu", i ? "," : "", prompts[i].n);
+    printf(" tokens\n");
+    printf("load             %.3f s\n", info.load_seconds);
+    fflush(stdout);
+}
+
+static bool print_iteration(void *user, const struct bench_iteration *iteration)
+{
+    (void)user;
+    if (iteration->warmup) {
+        say("warm-up %-8u %.3f s\n", iteration->index + 1, iteration->seconds);
+        return true;
+    }
+    printf("iteration %-6u %.3f s\n", iteration->index + 1, iteration->seconds);
+    return fflush(stdout) == 0;
+}
+
+static void print_result(const struct vinci_engine *engine, const struct bench_result *result)
+{
+    struct vinci_engine_info info;
+    struct memory_use memory;
+    char a[16], b[16], c[16];
+    vinci_engine_info(engine, &info);
+    memory_use_now(&memory);
+    printf("iterations       %u\n", result->n_iterations);
+    printf("total            %.3f s\n", result->seconds);
+    printf("average          %.3f s (%.3f to %.3f)\n", result->seconds / result->n_iterations,
+           result->seconds_min, result->seconds_max);
+    printf("tokens generated %llu\n", (unsigned long long)result->n_generated);
+    printf("tokens/s         %.2f\n", (double)result->n_generated / result->seconds);
+    printf("memory           %s at most (%s of its own, %s of mapped files now)\n",
+           format_bytes(memory.peak, a), format_bytes(memory.own, b),
+           format_bytes(memory.mapped, c));
+}
+
+static enum vinci_status run(const struct program *program, void *arguments,
+                             struct vinci_error *err)
+{
+    const struct bench_args *args = arguments;
+    struct loaded_model loaded = {0};
+    struct bench_result result = {0};
+    size_t n = args->prompts.n ? args->prompts.n : sizeof default_prompts / sizeof *default_prompts;
+    struct bench_prompt *prompts = array_new_zero(n, sizeof *prompts);
+    if (!prompts) return fail_memory(err, n * sizeof *prompts, "the prompts");
+    enum vinci_status status = open_model(&loaded, program, args, err);
+    if (status == VINCI_OK) status = loaded_model_tokenizer(&loaded, &args->model, err);
+    if (status == VINCI_OK)
+        status = tokenize_prompts(&loaded, args->prompts.n ? args->prompts.items : default_prompts,
+                                  prompts, n, err);
+    if (status != VINCI_OK) goto cleanup;
+    struct vinci_engine_info info;
+    vinci_engine_info(loaded.engine, &info);
+    if (args->use_fp16 && strcmp(info.device, "cpu") == 0)
+        say("vinci: --use-fp16: on the CPU the weights stay in the file's formats and nothing "
+            "changes; keys and values are %s\n",
+            args->model.kv == VINCI_KV_F16 ? "float16 already" : "float32, as --kv asks");
+    print_head(&loaded, args, prompts, n);
+    struct bench_options options = {.engine = loaded.engine,
+                                    .prompts = prompts,
+                                    .n_prompts = n,
+                                    .batch_size = args->batch_size,
+                                    .max_new_tokens = args->max_new_tokens,
+                                    .warmup = args->warmup,
+                                    .iters = args->iters,
+                                    .on_iteration = print_iteration,
+                                    .stop = interrupted};
+    status = bench_run(&options, &result, err);
+    if (result.n_iterations > 0) print_result(loaded.engine, &result);
+cleanup:
+    for (size_t i = 0; i < n; i++) vinci_free((int32_t *)prompts[i].ids);
+    free(prompts);
+    loaded_model_close(&loaded);
+    return status;
+}
+
+const struct command command_bench = {
+    .name = "bench",
+    .summary = "measure how fast a model generates",
+    .operands = "",
+    .description =
+        "Loads the model, runs --warmup iterations and then --iters measured ones, and prints the "
+        "time of each, the total, the average, tokens generated, tokens/s and memory. An iteration "
+        "runs every prompt once, in batches of --batch-size requests that run at the same time "
+        "(prompts are repeated to fill the last batch). Every request generates exactly "
+        "--max-new-tokens, whatever the model would say. tokens/s counts generated tokens over the "
+        "whole time, reading the prompts included.\n\n"
+        "With --device npu:0 and no such device, the CPU is measured, with a warning.",
+    .groups = groups,
+    .examples = examples,
+    .args_size = sizeof(struct bench_args),
+    .init = init,
+    .release = release,
+    .run = run,
+};

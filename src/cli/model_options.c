@@ -1,0 +1,109 @@
+/* model_options.c - the options that commands with a model share, and opening what they name. */
+#include "cli/model_options.h"
+
+#include <stddef.h>
+
+void model_options_init(struct model_options *options)
+{
+    *options = (struct model_options){.log_level = VINCI_LOG_WARN};
+}
+
+#define FIELD(name) .offset = offsetof(struct model_options, name)
+
+const struct option_row model_rows[] = {
+    {"model", 'm', "MODEL",
+     "a folder or file with the weights, or the id of a model that ModelScope's or Hugging Face's "
+     "own tool has fetched",
+     OPTION_TEXT, FIELD(model), COMPLETE_FILE},
+    {"log-level", 0, "LEVEL",
+     "what to report on standard error: error, warn (the default), info or debug", OPTION_CHOICE,
+     FIELD(log_level), COMPLETE_WORDS, "error|warn|info|debug"},
+    {0}};
+
+const struct option_row tokenizer_rows[] = {
+    {"tokenizer", 0, "FILE",
+     "tokenizer.json, a .tiktoken file, a GGUF file or a folder; default: the model's own",
+     OPTION_TEXT, FIELD(tokenizer), COMPLETE_FILE},
+    {0}};
+
+const struct option_row engine_rows[] = {
+    {"device", 'd', "DEVICE", "where to compute: cpu (the default) or npu:0", OPTION_TEXT,
+     FIELD(device), COMPLETE_WORDS, "cpu|npu:0"},
+    {"threads", 't', "N", "threads; default: as many as the process may use", OPTION_U32,
+     FIELD(threads), .min = 1, .max = 4096},
+    {"ctx", 'c', "N", "longest sequence in tokens; default: the model's own limit", OPTION_U32,
+     FIELD(ctx), .min = 1},
+    {"activations", 0, "TYPE",
+     "what quantised weights are multiplied with: int8 (the default) or f32, slower and nearer to "
+     "the "
+     "reference",
+     OPTION_CHOICE, FIELD(activations), COMPLETE_WORDS, "int8|f32"},
+    {"kv", 0, "TYPE", "how keys and values are kept: f16 (the default) or f32", OPTION_CHOICE,
+     FIELD(kv), COMPLETE_WORDS, "f16|f32"},
+    {"cpu-level", 0, "LEVEL",
+     "instruction set to use at most (scalar, avx2, ...); results are the same on every level",
+     OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
+    {0}};
+
+void log_to_stderr(void *user, enum vinci_log_level level, const char *message)
+{
+    const struct log_sink *sink = user;
+    if (level > sink->level) return;
+    if (level == VINCI_LOG_ERROR) say_error(sink->program, message);
+    else if (level == VINCI_LOG_WARN) say_warning(sink->program, message);
+    else say("vinci: %s\n", message);
+}
+
+enum vinci_status model_path(const struct program *program, const struct model_options *options,
+                             char *path, size_t size, struct vinci_error *err)
+{
+    if (!options->model)
+        return fail(err, VINCI_USAGE,
+                    "no model: give --model a folder or file with gpt-oss weights, or a hub's id");
+    return vinci_model_find(options->model, &program->hub, path, size, err);
+}
+
+enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct program *program,
+                                    const struct model_options *options, uint32_t n_batch,
+                                    uint32_t n_seqs, struct vinci_error *err)
+{
+    struct vinci_engine_options engine;
+    *loaded = (struct loaded_model){.sink = {program, (enum vinci_log_level)options->log_level}};
+    enum vinci_status status = model_path(program, options, loaded->path, sizeof loaded->path, err);
+    if (status != VINCI_OK) return status;
+    vinci_engine_options_init(&engine);
+    engine.model = loaded->path;
+    engine.device = options->device;
+    engine.cpu_level = options->cpu_level;
+    engine.n_threads = options->threads;
+    engine.n_ctx = options->ctx;
+    engine.n_batch = n_batch;
+    engine.n_seqs = n_seqs;
+    engine.activations = (enum vinci_activations)options->activations;
+    engine.kv_type = (enum vinci_kv_type)options->kv;
+    engine.log = log_to_stderr;
+    engine.log_user = &loaded->sink;
+    return vinci_engine_open(&loaded->engine, &engine, err);
+}
+
+enum vinci_status loaded_model_tokenizer(struct loaded_model *loaded,
+                                         const struct model_options *options,
+                                         struct vinci_error *err)
+{
+    const char *path =
+        options->tokenizer ? options->tokenizer : vinci_engine_model(loaded->engine)->tokenizer;
+    if (!*path)
+        return fail(err, VINCI_NOT_FOUND,
+                    "%s: no tokenizer (tokenizer.json, *.tiktoken or GGUF metadata); give one with "
+                    "--tokenizer, or token ids with --ids where the command takes them",
+                    loaded->path);
+    return vinci_tokenizer_open(&loaded->tokenizer, path, err);
+}
+
+void loaded_model_close(struct loaded_model *loaded)
+{
+    vinci_tokenizer_close(loaded->tokenizer);
+    vinci_engine_close(loaded->engine);
+    loaded->tokenizer = NULL;
+    loaded->engine = NULL;
+}

@@ -1,0 +1,51 @@
+/* model_options.h - the options that every command with a model has, and what they open. */
+#ifndef VINCI_CLI_MODEL_OPTIONS_H
+#define VINCI_CLI_MODEL_OPTIONS_H
+
+#include "cli/options.h"
+#include "cli/program.h"
+
+struct model_options {
+    const char *model, *tokenizer, *device, *cpu_level;
+    uint32_t threads, ctx;
+    unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
+    unsigned log_level;       /* enum vinci_log_level */
+};
+
+void model_options_init(struct model_options *options);
+
+extern const struct option_row model_rows[];     /* --model, --log-level */
+extern const struct option_row tokenizer_rows[]; /* --tokenizer */
+extern const struct option_row engine_rows[];    /* --device, --threads, --ctx, ... */
+
+/* Where the library's messages go: those of the level or graver, to standard error. */
+struct log_sink {
+    const struct program *program;
+    enum vinci_log_level level;
+};
+void log_to_stderr(void *sink, enum vinci_log_level level, const char *message);
+
+/* --model as the user typed it -> a path; USAGE when it was not given. */
+enum vinci_status model_path(const struct program *program, const struct model_options *options,
+                             char *path, size_t size, struct vinci_error *err);
+
+/* A model that is ready to run. All zero holds nothing. */
+struct loaded_model {
+    char path[4096];
+    struct log_sink sink;
+    struct vinci_engine *engine;
+    struct vinci_tokenizer *tokenizer; /* NULL until loaded_model_tokenizer */
+};
+
+/* n_batch and n_seqs: 0 leaves the engine's own. */
+enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct program *program,
+                                    const struct model_options *options, uint32_t n_batch,
+                                    uint32_t n_seqs, struct vinci_error *err);
+
+/* From --tokenizer, else from the model's files; NOT_FOUND says what to do. */
+enum vinci_status loaded_model_tokenizer(struct loaded_model *loaded,
+                                         const struct model_options *options,
+                                         struct vinci_error *err);
+void loaded_model_close(struct loaded_model *loaded);
+
+#endif

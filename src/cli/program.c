@@ -1,0 +1,275 @@
+/* program.c - the process around the commands: environment, standard streams, signals, messages,
+ * the progress line. The state that signal handlers need is the only one kept in globals. */
+#include "cli/program.h"
+
+#include "base/buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+const struct program_variable program_variables[] = {
+    {"MODELSCOPE_CACHE", "where models fetched by ModelScope's tools are looked for, instead of "
+                         "~/.cache/modelscope/hub"},
+    {"HF_HUB_CACHE", "where models fetched by Hugging Face's tools are looked for, instead of "
+                     "$HF_HOME/hub"},
+    {"HF_HOME", "Hugging Face's folder, instead of ~/.cache/huggingface"},
+    {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
+    {"NO_COLOR", "if set and not empty, no colours on the terminal"},
+    {"TERM", "'dumb': no colours and no progress line"},
+    {NULL, NULL},
+};
+
+static volatile sig_atomic_t stop_requested;
+static int output_error; /* errno of the first failed write to standard output */
+
+bool interrupted(void)
+{
+    return stop_requested != 0;
+}
+
+static void on_stop_signal(int number)
+{
+    (void)number;
+    stop_requested = 1;
+}
+
+static void on_bus_error(int number)
+{
+    static const char text[] =
+        "vinci: a model file shrank or became unreadable while in use; its folder must not be "
+        "written to while vinci runs\n";
+    (void)number;
+    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)n;
+    _exit(VINCI_IO);
+}
+
+static void set_handler(int number, void (*handler)(int), unsigned flags)
+{
+    struct sigaction action = {.sa_flags = (int)flags}, old;
+    action.sa_handler = handler;
+    sigemptyset(&action.sa_mask);
+    /* A signal that the caller had ignored (nohup) stays ignored. */
+    if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN) return;
+    sigaction(number, &action, NULL);
+}
+
+/* Opened the wrong way round on purpose: reading from or writing to it fails. */
+static void open_missing_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
+            int opened = open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+            (void)opened; /* the lowest free number, which is fd */
+        }
+}
+
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static char *joined(const char *folder, const char *name)
+{
+    struct buf path = {0};
+    if (!folder || !buf_printf(&path, "%s/%s", folder, name)) return NULL;
+    return path.data;
+}
+
+static bool find_caches(struct program *program)
+{
+    const char *home = variable("HOME");
+    char *cache = joined(home, ".cache");
+    const char *xdg = variable("XDG_CACHE_HOME") ? variable("XDG_CACHE_HOME") : cache;
+    char *hf_home = variable("HF_HOME") ? strdup(variable("HF_HOME")) : joined(xdg, "huggingface");
+    program->modelscope = variable("MODELSCOPE_CACHE") ? strdup(variable("MODELSCOPE_CACHE"))
+                                                       : joined(cache, "modelscope/hub");
+    program->huggingface =
+        variable("HF_HUB_CACHE") ? strdup(variable("HF_HUB_CACHE")) : joined(hf_home, "hub");
+    bool ok = !home || (cache && hf_home && program->modelscope && program->huggingface);
+    free(cache);
+    free(hf_home);
+    program->hub = (struct vinci_caches){program->modelscope, program->huggingface};
+    return ok;
+}
+
+enum vinci_status program_init(struct program *program, struct vinci_error *err)
+{
+    *program = (struct program){0};
+    open_missing_streams();
+    set_handler(SIGINT, on_stop_signal, SA_RESETHAND);
+    set_handler(SIGTERM, on_stop_signal, SA_RESETHAND);
+    set_handler(SIGBUS, on_bus_error, 0);
+    signal(SIGPIPE, SIG_IGN);
+    const char *term = variable("TERM");
+    program->progress = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+    program->color = program->progress && !variable("NO_COLOR");
+    if (!find_caches(program)) return fail_memory(err, 4096, "the environment");
+    return VINCI_OK;
+}
+
+void program_release(struct program *program)
+{
+    free(program->modelscope);
+    free(program->huggingface);
+    *program = (struct program){0};
+}
+
+bool output(const char *bytes, size_t n)
+{
+    errno = 0;
+    if (fwrite(bytes, 1, n, stdout) == n && fflush(stdout) == 0) return true;
+    if (output_error == 0) output_error = errno;
+    return false;
+}
+
+enum vinci_status program_finish_output(enum vinci_status status, struct vinci_error *err)
+{
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) != 0) {
+        failed = true;
+        if (output_error == 0) output_error = errno;
+    }
+    if (!failed || (status != VINCI_OK && status != VINCI_IO)) return status;
+    if (output_error == EPIPE) return fail(err, VINCI_IO, "%s", "");
+    return fail(err, VINCI_IO, "standard output: cannot write%s%s", output_error ? ": " : "",
+                output_error ? strerror(output_error) : "");
+}
+
+static void say_labelled(const char *label, const char *color, const char *text)
+{
+    if (color) fprintf(stderr, "vinci: \033[%sm%s:\033[0m %s\n", color, label, text);
+    else fprintf(stderr, "vinci: %s: %s\n", label, text);
+}
+
+void say_error(const struct program *program, const char *text)
+{
+    say_labelled("error", program->color ? "1;31" : NULL, text);
+}
+
+void say_warning(const struct program *program, const char *text)
+{
+    say_labelled("warning", program->color ? "1;33" : NULL, text);
+}
+
+void say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void progress_begin(struct progress *progress, const struct program *program, const char *label)
+{
+    *progress = (struct progress){program, label, now(), 0};
+}
+
+void progress_update(struct progress *progress, uint64_t done, uint64_t total)
+{
+    double time = now(), elapsed = time - progress->start;
+    if (!progress->program->progress || time - progress->drawn < 0.2 || elapsed < 0.2) return;
+    char speed[16];
+    double per_second = (double)done / elapsed;
+    double left = per_second > 0 ? (double)(total - done) / per_second : 0;
+    fprintf(stderr, "\r\033[K%s  %.0f %%  %s/s  %.0f s left", progress->label,
+            total ? 100.0 * (double)done / (double)total : 0.0,
+            format_bytes((uint64_t)per_second, speed), left);
+    progress->drawn = time;
+}
+
+void progress_end(struct progress *progress)
+{
+    if (progress->drawn > 0) fputs("\r\033[K", stderr);
+}
+
+const char *format_bytes(uint64_t n, char text[16])
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+    double value = (double)n / 1000;
+    size_t unit = 0;
+    if (n < 1000) {
+        snprintf(text, 16, "%u bytes", (unsigned)n);
+        return text;
+    }
+    while (value >= 999.5 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(text, 16, "%.*f %s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, units[unit]);
+    return text;
+}
+
+void memory_use_now(struct memory_use *use)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } fields[] = {{"VmHWM:", offsetof(struct memory_use, peak)},
+                  {"RssFile:", offsetof(struct memory_use, mapped)},
+                  {"RssAnon:", offsetof(struct memory_use, own)}};
+    char line[256];
+    *use = (struct memory_use){0};
+    FILE *file = fopen("/proc/self/status", "r");
+    if (!file) return;
+    while (fgets(line, sizeof line, file))
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+            size_t n = strlen(fields[i].name);
+            unsigned long long kib = 0;
+            if (strncmp(line, fields[i].name, n) == 0 && sscanf(line + n, "%llu", &kib) == 1)
+                memcpy((char *)use + fields[i].offset, &(uint64_t){kib * 1024}, sizeof(uint64_t));
+        }
+    fclose(file);
+}
+
+enum vinci_status read_input(const char *path, struct buf *out, struct vinci_error *err)
+{
+    enum vinci_status status = VINCI_OK;
+    bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
+    struct buf text = {0};
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(err, errno, name, "cannot open");
+    for (;;) {
+        if (interrupted()) {
+            status = fail(err, VINCI_CANCELLED, "stopped");
+            goto cleanup;
+        }
+        if (!buf_reserve(&text, 1 << 16)) {
+            status = fail_memory(err, text.size + (1 << 16), name);
+            goto cleanup;
+        }
+        ssize_t n = read(fd, text.data + text.size, 1 << 16);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            status = fail_errno(err, errno, name, "cannot read");
+            goto cleanup;
+        }
+        if (n == 0) break;
+        text.size += (size_t)n;
+        text.data[text.size] = '\0';
+    }
+    buf_free(out);
+    *out = text;
+    text = (struct buf){0};
+cleanup:
+    if (!standard) close(fd);
+    buf_free(&text);
+    return status;
+}

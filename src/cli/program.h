@@ -1,0 +1,72 @@
+/* program.h - the process: environment, terminal, signals, standard streams.
+ *
+ * The environment is read here and nowhere else, once, at the start. Standard output carries only
+ * what a program may want to read; everything said to a person goes to standard error. */
+#ifndef VINCI_CLI_PROGRAM_H
+#define VINCI_CLI_PROGRAM_H
+
+#include "base/status.h"
+
+struct program {
+    const char *operand;     /* the command's operand, NULL if none was given */
+    struct vinci_caches hub; /* cache folders of the hubs' own tools */
+    bool color;              /* standard error is a terminal that shows colours */
+    bool progress;           /* standard error is a terminal: progress lines may be drawn */
+    char *modelscope, *huggingface;
+};
+
+/* Reads the environment; opens what is missing of descriptors 0, 1 and 2 (in a way that reading or
+ * writing fails), so that no model file gets their numbers; sets the signal handlers:
+ *   SIGINT, SIGTERM  once: interrupted() turns true; again: the process ends at once
+ *   SIGPIPE          ignored: writing fails instead
+ *   SIGBUS           says that a mapped file shrank, exit code VINCI_IO */
+enum vinci_status program_init(struct program *program, struct vinci_error *err);
+void program_release(struct program *program);
+
+/* Ctrl-C was pressed. */
+bool interrupted(void);
+
+/* Environment variables that program_init reads, for the manual: name, meaning; ends with NULL. */
+struct program_variable {
+    const char *name, *meaning;
+};
+extern const struct program_variable program_variables[];
+
+/* The last act: flushes standard output. A write that failed (now or before) turns success into
+ * IO; a reader that went away is no sentence, only the status. */
+enum vinci_status program_finish_output(enum vinci_status status, struct vinci_error *err);
+
+/* Writes to standard output and flushes. False: nobody reads any more, or the disk is full. */
+bool output(const char *bytes, size_t n);
+
+/* "vinci: warning: ..." on standard error. */
+void say_error(const struct program *program, const char *text);
+void say_warning(const struct program *program, const char *text);
+void say(const char *format, ...) VINCI_PRINTF(1, 2);
+
+/* One line on the terminal that is redrawn in place: "writing  42 %  1.2 GB/s  8 s left". */
+struct progress {
+    const struct program *program;
+    const char *label;
+    double start, drawn;
+};
+void progress_begin(struct progress *progress, const struct program *program, const char *label);
+void progress_update(struct progress *progress, uint64_t done, uint64_t total);
+void progress_end(struct progress *progress); /* removes the line */
+
+/* "13.8 GB", "512 bytes": three digits, powers of 1000. `text` has room for 16 bytes. */
+const char *format_bytes(uint64_t n, char text[16]);
+
+/* Memory of this process in bytes, 0 where the system does not say. */
+struct memory_use {
+    uint64_t peak;   /* most ever resident, mapped files included */
+    uint64_t mapped; /* resident pages of mapped files now */
+    uint64_t own;    /* resident anonymous memory now */
+};
+void memory_use_now(struct memory_use *use);
+
+/* A whole file, or standard input for "-". */
+struct buf;
+enum vinci_status read_input(const char *path, struct buf *out, struct vinci_error *err);
+
+#endif
