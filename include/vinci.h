@@ -5,6 +5,7 @@
  *   session    one timeline of tokens with its KV cache
  *   request    work for the scheduler: a prompt in, tokens out by callback
  *   tokenizer  text <-> token ids
+ *   harmony    conversations <-> token ids, in the format the models are trained on
  *
  * Rules that hold for every function here:
  *   - A function that can fail returns enum vinci_status; its last parameter, `err`, may be NULL
@@ -401,6 +402,213 @@ VINCI_API void vinci_synth_options_init(struct vinci_synth_options *options);
  * Nothing is left under `out` on failure. */
 VINCI_API enum vinci_status vinci_synth(const struct vinci_synth_options *options,
                                         struct vinci_error *err);
+
+/* ---- harmony: conversations --------------------------------------------------------------- */
+
+/* Text with its length, as it may hold NUL. `data` NULL means absent, which is not empty text. */
+struct vinci_text {
+    const char *data;
+    size_t size;
+};
+
+/* Of a NUL-terminated string; NULL gives absent. */
+VINCI_API struct vinci_text vinci_text_of(const char *string);
+
+enum vinci_role {
+    VINCI_ROLE_NONE,
+    VINCI_ROLE_SYSTEM,
+    VINCI_ROLE_DEVELOPER,
+    VINCI_ROLE_USER,
+    VINCI_ROLE_ASSISTANT,
+    VINCI_ROLE_TOOL
+};
+
+/* "assistant"; "" for VINCI_ROLE_NONE. */
+VINCI_API const char *vinci_role_name(enum vinci_role role);
+
+/* One message: <|start|>role:name to=recipient<|channel|>channel content_type<|message|>content.
+ * A tool's answer has the role TOOL and the tool's name ("functions.f"). Absent parts are left
+ * out. */
+struct vinci_message {
+    enum vinci_role role;
+    struct vinci_text name, channel, recipient, content_type;
+    struct vinci_text content;
+};
+
+/* True for an assistant's message that calls a tool, on whatever channel: one with a recipient
+ * other than "all", "user" and "assistant". */
+VINCI_API bool vinci_message_is_call(const struct vinci_message *message);
+
+enum vinci_effort { VINCI_EFFORT_NONE, VINCI_EFFORT_LOW, VINCI_EFFORT_MEDIUM, VINCI_EFFORT_HIGH };
+
+/* The system message's parts; NULL leaves a part out. */
+struct vinci_system_message {
+    const char *identity;
+    const char *knowledge_cutoff; /* "2024-06" */
+    const char *current_date;     /* "2025-06-28" */
+    enum vinci_effort effort;
+    bool browser, python;        /* the built-in tools */
+    const char *const *channels; /* valid channels, n_channels of them */
+    size_t n_channels;
+    bool channel_required;
+};
+
+/* The published defaults: ChatGPT's identity, cutoff 2024-06, medium effort, no date, no tools, the
+ * channels analysis, commentary and final, one of them required. */
+VINCI_API void vinci_system_message_init(struct vinci_system_message *system);
+
+/* The developer message's parts; absent leaves a part out. JSON in the forms of OpenAI's API. */
+struct vinci_developer_message {
+    struct vinci_text instructions;
+    struct vinci_text tools; /* array of {"type":"function","function":{"name","description",
+                                "parameters"}}, or of the inner objects */
+    struct vinci_text response_format; /* {"type":"json_schema","json_schema":{"name",
+                                          "description","schema"}}, or the inner object */
+};
+
+struct vinci_conversation;
+
+VINCI_API enum vinci_status vinci_conversation_create(struct vinci_conversation **out,
+                                                      struct vinci_error *err);
+
+/* From {"messages": [...]} in openai-harmony's form (docs/harmony.md). Everything is checked here:
+ * a conversation that exists can be rendered. */
+VINCI_API enum vinci_status vinci_conversation_from_json(struct vinci_conversation **out,
+                                                         const char *json, size_t n_bytes,
+                                                         struct vinci_error *err);
+
+/* The same form; *json is NUL-terminated, free with vinci_free. Reading it again gives a
+ * conversation that renders to the same tokens. */
+VINCI_API enum vinci_status vinci_conversation_to_json(const struct vinci_conversation *c,
+                                                       char **json, size_t *n_bytes,
+                                                       struct vinci_error *err);
+VINCI_API void vinci_conversation_close(struct vinci_conversation *conversation);
+
+VINCI_API size_t vinci_conversation_n_messages(const struct vinci_conversation *conversation);
+
+/* Message i < n_messages; texts are borrowed until the conversation changes. `content` is absent
+ * where the message does not consist of exactly one text. */
+VINCI_API struct vinci_message vinci_conversation_message(
+    const struct vinci_conversation *conversation, size_t i);
+
+/* Keeps the first n messages. */
+VINCI_API void vinci_conversation_truncate(struct vinci_conversation *conversation, size_t n);
+
+/* Appends a copy; a parser's message may be given as it is. Ill-formed UTF-8 is replaced. On
+ * failure the conversation is as before; so too for the next two. */
+VINCI_API enum vinci_status vinci_conversation_add(struct vinci_conversation *conversation,
+                                                   const struct vinci_message *message,
+                                                   struct vinci_error *err);
+
+/* Puts the system message in front, in place of one that stands there. */
+VINCI_API enum vinci_status vinci_conversation_set_system(struct vinci_conversation *conversation,
+                                                          const struct vinci_system_message *system,
+                                                          struct vinci_error *err);
+
+/* Puts the developer message in front, behind a system message, in place of one that stands
+ * there; NULL removes it. */
+VINCI_API enum vinci_status vinci_conversation_set_developer(
+    struct vinci_conversation *conversation, const struct vinci_developer_message *developer,
+    struct vinci_error *err);
+
+/* ---- harmony: rendering ------------------------------------------------------------------- */
+
+enum vinci_render_kind {
+    VINCI_RENDER_COMPLETION,   /* <|start|> and the next role are appended */
+    VINCI_RENDER_CONVERSATION, /* nothing is appended */
+    VINCI_RENDER_TRAINING      /* a last message on channel final ends in <|return|> */
+};
+
+struct vinci_render_options {
+    enum vinci_render_kind kind;
+    enum vinci_role next_role; /* for a completion */
+    bool keep_analysis;        /* false: analysis before the first final is dropped, if the last
+                                  assistant message is a final */
+};
+
+/* A completion by the assistant, old analysis dropped. */
+VINCI_API void vinci_render_options_init(struct vinci_render_options *options);
+
+/* Token for token what openai-harmony gives; *ids is freed with vinci_free. No text in any field
+ * becomes a control token; only a content type may begin with <|constrain|>. */
+VINCI_API enum vinci_status vinci_conversation_render(const struct vinci_conversation *conversation,
+                                                      const struct vinci_tokenizer *tokenizer,
+                                                      const struct vinci_render_options *options,
+                                                      int32_t **ids, size_t *n_ids,
+                                                      struct vinci_error *err);
+
+#define VINCI_HARMONY_STOP_TOKENS_MAX 3
+
+/* Where generation stops: <|return|>, <|call|> and, if the tokenizer has it, <|endoftext|>. After
+ * <|end|> it goes on. Writes them to `ids` (room for VINCI_HARMONY_STOP_TOKENS_MAX). */
+VINCI_API enum vinci_status vinci_harmony_stop_tokens(const struct vinci_tokenizer *tokenizer,
+                                                      int32_t *ids, size_t *n_ids,
+                                                      struct vinci_error *err);
+
+/* ---- harmony: parsing --------------------------------------------------------------------- */
+
+/* What ended a message. */
+enum vinci_message_end {
+    VINCI_END_CUT,   /* no end marker: the tokens ended, or another message began */
+    VINCI_END_END,   /* <|end|> */
+    VINCI_END_CALL,  /* <|call|> */
+    VINCI_END_RETURN /* <|return|> or <|endoftext|> */
+};
+
+enum vinci_harmony_event_kind {
+    VINCI_HARMONY_MESSAGE_START, /* role and name are known */
+    VINCI_HARMONY_CHANNEL,       /* `text` is the channel; not sent where there is none */
+    VINCI_HARMONY_RECIPIENT,     /* `text` is the recipient; not sent where there is none */
+    VINCI_HARMONY_CONTENT,       /* `text` is what is new: well-formed UTF-8, not empty */
+    VINCI_HARMONY_MESSAGE_END    /* `message` is whole: its content is that of all deltas joined */
+};
+
+struct vinci_harmony_event {
+    enum vinci_harmony_event_kind kind;
+    struct vinci_text text;
+    const struct vinci_message *message; /* as far as it is known */
+    enum vinci_message_end end;
+};
+
+/* Called from within push and finish; what it is given is borrowed for the call. */
+typedef void vinci_harmony_event_fn(void *user, const struct vinci_harmony_event *event);
+
+struct vinci_harmony_parser_options {
+    const struct vinci_tokenizer *tokenizer; /* must outlive the parser */
+    enum vinci_role role; /* whose turn was begun by the prompt; NONE: the ids begin with
+                             <|start|> */
+    bool strict;          /* refuse what openai-harmony refuses; else never fail on tokens */
+    vinci_harmony_event_fn *on_event; /* may be NULL */
+    void *user;
+};
+
+/* Lenient, for a completion by the assistant. */
+VINCI_API void vinci_harmony_parser_options_init(struct vinci_harmony_parser_options *options);
+
+struct vinci_harmony_parser;
+
+VINCI_API enum vinci_status vinci_harmony_parser_open(
+    struct vinci_harmony_parser **out, const struct vinci_harmony_parser_options *options,
+    struct vinci_error *err);
+VINCI_API void vinci_harmony_parser_close(struct vinci_harmony_parser *parser);
+
+/* Takes the next token; any id will do. Fails with FAILED in strict mode, on what docs/harmony.md
+ * lists, and with NO_MEMORY; the messages completed before stay, every further call fails too. */
+VINCI_API enum vinci_status vinci_harmony_parser_push(struct vinci_harmony_parser *parser,
+                                                      int32_t id, struct vinci_error *err);
+
+/* The tokens have ended: a message that is not complete is kept as it is. */
+VINCI_API enum vinci_status vinci_harmony_parser_finish(struct vinci_harmony_parser *parser,
+                                                        struct vinci_error *err);
+
+/* The messages completed so far; borrowed until the next call. */
+VINCI_API const struct vinci_message *vinci_harmony_parser_messages(
+    const struct vinci_harmony_parser *parser, size_t *n);
+
+/* The message whose content is being read, NULL between messages and in a header; borrowed until
+ * the next call. */
+VINCI_API const struct vinci_message *vinci_harmony_parser_current(
+    const struct vinci_harmony_parser *parser);
 
 #ifdef __cplusplus
 }
