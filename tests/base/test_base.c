@@ -1,0 +1,195 @@
+/* test_base.c - status, log, growable bytes, mapped files, thread pool. */
+#include "base/buf.h"
+#include "base/file_map.h"
+#include "base/log.h"
+#include "base/threadpool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of that name */
+
+/* ---- status and log ------------------------------------------------------------------------ */
+
+static void test_status(void **state)
+{
+    (void)state;
+    struct vinci_error err = {0};
+    assert_string_equal(vinci_status_name(VINCI_BAD_FILE), "BAD_FILE");
+    assert_string_equal(vinci_status_name((enum vinci_status)99), "UNKNOWN");
+    assert_int_equal(VINCI_OK, 0);
+    assert_int_equal(fail(NULL, VINCI_IO, "%s", "nobody listens"), VINCI_IO);
+    assert_int_equal(fail(&err, VINCI_LIMIT, "expected %d", 7), VINCI_LIMIT);
+    assert_int_equal(err.status, VINCI_LIMIT);
+    fail(&err, VINCI_IO, "outer: %s", err.text); /* a sentence may wrap itself */
+    assert_string_equal(err.text, "outer: expected 7");
+
+    char lengthy[3000];
+    memset(lengthy, 'x', sizeof lengthy - 1);
+    lengthy[sizeof lengthy - 1] = '\0';
+    fail(&err, VINCI_IO, "%s", lengthy);
+    assert_int_equal(strlen(err.text), sizeof err.text - 1);
+    assert_string_equal(err.text + sizeof err.text - 4, "...");
+}
+
+static void keep_message(void *user, enum vinci_log_level level, const char *message)
+{
+    snprintf(user, 100, "%d %s", level, message);
+}
+
+static void test_log(void **state)
+{
+    (void)state;
+    char got[100] = "";
+    log_message(NULL, VINCI_LOG_ERROR, "nobody");
+    log_message(&(struct log){keep_message, got}, VINCI_LOG_WARN, "%s %d", "token", 3);
+    assert_string_equal(got, "1 token 3");
+}
+
+/* ---- buf ----------------------------------------------------------------------------------- */
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    size_t out;
+    assert_true(size_mul(6, 7, &out) && out == 42);
+    assert_false(size_mul(SIZE_MAX / 2, 3, &out));
+    assert_int_equal(out, SIZE_MAX);
+    assert_false(size_add(SIZE_MAX, 1, &out));
+    assert_int_equal(round_up(65, 64), 128);
+    assert_null(array_new(SIZE_MAX / 4, 8));
+    assert_null(array_new_aligned(SIZE_MAX, 1));
+    void *p = array_new(0, 8);
+    assert_non_null(p);
+    free(p);
+    p = array_new_aligned(3, 5);
+    assert_int_equal((uintptr_t)p % 64, 0);
+    free(p);
+}
+
+static void test_buf(void **state)
+{
+    (void)state;
+    struct buf buf = {0};
+    for (int i = 0; i < 1000; i++) assert_true(buf_printf(&buf, "%d,", i));
+    assert_true(buf_append(&buf, "\0z", 2));
+    assert_int_equal(buf.size, 10 * 2 + 90 * 3 + 900 * 4 + 2);
+    assert_memory_equal(buf.data, "0,1,2,", 6);
+    assert_int_equal(buf.data[buf.size], '\0');
+    size_t before = buf.size;
+    assert_false(buf_reserve(&buf, SIZE_MAX - 10));
+    assert_int_equal(buf.size, before);
+    buf_free(&buf);
+    assert_null(buf.data);
+}
+
+/* ---- file_map ------------------------------------------------------------------------------ */
+
+static void test_file_map(void **state)
+{
+    (void)state;
+    char path[] = "test-file-map-XXXXXX";
+    struct file_map *map = NULL;
+    struct vinci_error err;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "weights", 7), 7);
+    assert_int_equal(file_map_open(&map, path, &err), VINCI_OK);
+    assert_int_equal(map->size, 7);
+    assert_memory_equal(map->data, "weights", 7);
+    file_map_prefetch(map);
+    assert_int_equal(file_map_check(map, &err), VINCI_OK);
+    assert_int_equal(ftruncate(fd, 3), 0);
+    assert_int_equal(file_map_check(map, &err), VINCI_IO);
+    assert_non_null(strstr(err.text, "expected 7 bytes, got 3"));
+    file_map_close(map);
+
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(file_map_open(&map, path, &err), VINCI_OK); /* empty is a file too */
+    assert_int_equal(map->size, 0);
+    file_map_prefetch(map);
+    file_map_close(map);
+    close(fd);
+    unlink(path);
+
+    assert_int_equal(file_map_open(&map, path, &err), VINCI_NOT_FOUND);
+    assert_non_null(strstr(err.text, path));
+    assert_null(map);
+    assert_int_equal(file_map_open(&map, "/", &err), VINCI_IO);
+    assert_non_null(strstr(err.text, "a folder"));
+    file_map_close(NULL);
+}
+
+/* ---- threadpool ---------------------------------------------------------------------------- */
+
+struct count_job {
+    atomic_uchar *visits; /* [n] */
+    atomic_uint threads_seen;
+    size_t grain, n;
+    atomic_bool bad;
+};
+
+static void count(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    struct count_job *job = ctx;
+    if (begin % job->grain || end > job->n || end - begin > job->grain)
+        atomic_store(&job->bad, true);
+    atomic_fetch_or(&job->threads_seen, 1u << thread);
+    for (size_t i = begin; i < end; i++) atomic_fetch_add(&job->visits[i], 1);
+}
+
+/* Every item once, in pieces of the grain, for many short loops one behind the other. */
+static void test_parallel_for(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 2, 7, 64, 1000}, grains[] = {1, 3, 64};
+    for (unsigned n_threads = 0; n_threads <= 5; n_threads++) {
+        struct threadpool *pool = NULL;
+        struct vinci_error err;
+        if (n_threads) assert_int_equal(threadpool_create(&pool, n_threads, &err), VINCI_OK);
+        assert_int_equal(threadpool_n_threads(pool), n_threads ? n_threads : 1);
+        for (int repeat = 0; repeat < 200; repeat++) {
+            struct count_job job = {.n = sizes[repeat % 6], .grain = grains[repeat % 3]};
+            job.visits = calloc(job.n + 1, sizeof *job.visits);
+            parallel_for(pool, job.n, job.grain, count, &job);
+            for (size_t i = 0; i < job.n; i++) assert_int_equal(job.visits[i], 1);
+            assert_false(job.bad);
+            assert_true(job.threads_seen < 1u << (n_threads ? n_threads : 1));
+            if (repeat % 50 == 49) usleep(2000); /* long enough for the workers to fall asleep */
+            free(job.visits);
+        }
+        threadpool_destroy(pool);
+    }
+}
+
+static void test_threadpool_limits(void **state)
+{
+    (void)state;
+    struct threadpool *pool = NULL;
+    struct vinci_error err;
+    assert_int_equal(threadpool_create(&pool, 0, &err), VINCI_USAGE);
+    assert_int_equal(threadpool_create(&pool, 100000, &err), VINCI_USAGE);
+    assert_null(pool);
+    threadpool_destroy(NULL);
+    assert_true(threadpool_cpu_count() >= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_file_map),
+        cmocka_unit_test(test_parallel_for),
+        cmocka_unit_test(test_threadpool_limits),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
