@@ -46,13 +46,22 @@ $(BUILD)/src/device/cpu/kernels_avx2.o: override CFLAGS += -mavx2 -mfma -mf16c
 $(BUILD)/src/device/cpu/kernels_avx512.o: override CFLAGS += -march=icelake-server -mprefer-vector-width=512
 endif
 
+# What reads files is also checked for conversions that lose values.
+$(BUILD)/src/model/%.o $(BUILD)/src/base/gguf_file.o: override CFLAGS += -Wconversion
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# tests/<layer>/test_<name>.c: one cmocka program each, linked with the library.
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/libvinci.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+# tests/<layer>/test_<name>.c: one cmocka program each, linked with the library and with what it
+# uses of tests/*.c. Allocations go by way of tests/alloc_fail.c, which can make them fail.
+comma := ,
+TEST_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc posix_memalign)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/libtests.a $(BUILD)/libvinci.a
+	$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+		$(LDLIBS) -lcmocka
+$(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"'
 
 tests: $(TESTS) all
@@ -60,10 +69,20 @@ tests: $(TESTS) all
 test: tests
 	sh tests/run $(BUILD)
 
+# `make fuzz CC=clang`: libFuzzer programs in $(BUILD)-fuzz, with sanitizers; not part of `make test`.
+#   build-fuzz/tests/fuzz/fuzz_model -max_len=200000 CORPUS tests/vectors/bad/good/gguf
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIB_OBJ) $(BUILD)/libvinci.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer $(TEST_LDFLAGS) -o $@ $< -Wl,--start-group \
+		$(BUILD)/tests/libtests.a $(BUILD)/libvinci.a -Wl,--end-group $(LDLIBS) -lcmocka
+fuzzers: $(BUILD)/tests/libtests.a $(FUZZERS)
+fuzz:
+	$(MAKE) BUILD=$(BUILD)-fuzz SAN=fuzzer-no-link$(comma)address$(comma)undefined fuzzers
+
 clean:
 	rm -rf $(BUILD)
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d)
 
-.PHONY: all tests test clean
+.PHONY: all tests test fuzz fuzzers clean
 .SECONDARY:
