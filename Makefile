@@ -82,17 +82,27 @@ $(BUILD)/src/device/cpu/kernels_avx2.o: override CFLAGS += -mavx2 -mfma -mf16c
 $(BUILD)/src/device/cpu/kernels_avx512.o: override CFLAGS += -march=icelake-server -mprefer-vector-width=512
 endif
 
+# What reads files is also checked for conversions that lose values.
+$(BUILD)/src/model/%.o $(BUILD)/src/base/gguf_file.o: override CFLAGS += -Wconversion
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# tests/<layer>/test_<name>.c: one cmocka program each, linked with the library; those of the
-# command line also with its parts. tests/<layer>/test_<name>.sh: scripts that need no building.
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/internal.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-$(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(TEST_LIB_OBJ) \
-		$(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/internal.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+# tests/<layer>/test_<name>.c: one cmocka program each, linked with the library and with what it
+# uses of tests/*.c; those of the command line also with its parts. Allocations go by way of
+# tests/alloc_fail.c, which can make them fail. tests/<layer>/test_<name>.sh need no building.
+comma := ,
+TEST_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc posix_memalign)
+LINK_TEST = $(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $(filter %.o,$^) \
+	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS) -lcmocka
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST)
+$(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
+		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST)
+$(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"'
 
 tests: $(TESTS) all
@@ -137,6 +147,15 @@ uninstall:
 format:
 	find include src tests examples -name '*.[ch]' -exec clang-format -i {} +
 
+# `make fuzz CC=clang`: libFuzzer programs in $(BUILD)-fuzz, with sanitizers; not part of `make test`.
+#   build-fuzz/tests/fuzz/fuzz_model -max_len=200000 CORPUS tests/vectors/bad/good/gguf
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST) -fsanitize=fuzzer
+fuzzers: $(BUILD)/tests/libtests.a $(FUZZERS)
+fuzz:
+	$(MAKE) BUILD=$(BUILD)-fuzz SAN=fuzzer-no-link$(comma)address$(comma)undefined fuzzers
+
 clean:
 	rm -rf $(BUILD)
 
@@ -144,10 +163,11 @@ help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
 	@echo 'make            the program, libvinci.a, libvinci.so, manual and completions'
 	@echo 'make test       builds and runs all tests'
+	@echo 'make fuzz       libFuzzer programs (CC=clang)'
 	@echo 'make aarch64    the tests for aarch64, under qemu-user'
 	@echo 'make install    make uninstall    make format    make clean'
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d)
 
-.PHONY: all tests test aarch64 install uninstall format clean help
+.PHONY: all tests test aarch64 install uninstall format fuzz fuzzers clean help
 .SECONDARY:
