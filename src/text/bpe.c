@@ -216,13 +216,9 @@ static void merge_symbols(const struct bpe *bpe, struct symbol *symbols, uint64_
     }
 }
 
-bool bpe_encode(const struct bpe *bpe, const struct vocab *vocab, const char *piece, size_t n,
-                struct bpe_scratch *scratch, struct token_list *list)
+bool bpe_merge(const struct bpe *bpe, const struct vocab *vocab, const char *piece, size_t n,
+               struct bpe_scratch *scratch, struct token_list *list)
 {
-    if (bpe->whole_pieces || n == 1) {
-        uint32_t id = vocab_find(vocab, piece, n);
-        if (id != TOKEN_NONE) return token_list_append(list, &(int32_t){(int32_t)id}, 1);
-    }
     /* One entry a pair at first; each merge takes one and adds at most two. */
     struct symbol *symbols =
         array_grow(scratch->symbols, &scratch->symbol_capacity, n, sizeof *symbols);

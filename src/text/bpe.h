@@ -34,7 +34,7 @@ enum vinci_status bpe_add_all_splits(struct bpe *bpe, const struct vocab *vocab,
 /* Makes the merges ready for use. Nothing may be added after it. */
 enum vinci_status bpe_finish(struct bpe *bpe, const struct vocab *vocab, struct vinci_error *err);
 
-/* Memory that bpe_encode reuses from piece to piece. All zero is empty. */
+/* Memory that bpe_merge reuses from piece to piece. All zero is empty. */
 struct bpe_scratch {
     struct symbol *symbols;
     size_t symbol_capacity;
@@ -46,7 +46,7 @@ void bpe_scratch_free(struct bpe_scratch *scratch);
 
 /* Appends the tokens of one piece of n >= 1 bytes, n < 2^31; false when memory is short, then the
  * list may hold some of them. */
-bool bpe_encode(const struct bpe *bpe, const struct vocab *vocab, const char *piece, size_t n,
-                struct bpe_scratch *scratch, struct token_list *list);
+bool bpe_merge(const struct bpe *bpe, const struct vocab *vocab, const char *piece, size_t n,
+               struct bpe_scratch *scratch, struct token_list *list);
 
 #endif

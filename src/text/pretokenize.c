@@ -29,6 +29,7 @@ const char split_regex_o200k[] =
     "|\\s+";
 
 struct split_pattern {
+    pcre2_general_context *memory;
     pcre2_code *code;
     bool jit;
 };
@@ -44,6 +45,19 @@ struct split {
     size_t begin, end; /* the match that is to be handed out next, if begin < end */
     size_t search;     /* where the next search starts */
 };
+
+/* PCRE2 allocates through these, so that the tests can make any of it fail. */
+static void *allocate(size_t n, void *context)
+{
+    (void)context;
+    return malloc(n);
+}
+
+static void release(void *p, void *context)
+{
+    (void)context;
+    free(p);
+}
 
 /* White_Space and its complement, as the inside of a class. */
 #define WHITE \
@@ -83,38 +97,44 @@ static bool spell_out_white_space(const char *regex, size_t n, struct buf *out)
     return true;
 }
 
+static enum vinci_status compile(struct split_pattern *pattern, const struct buf *regex,
+                                 struct vinci_error *err)
+{
+    pcre2_compile_context *context = NULL;
+    pattern->memory = pcre2_general_context_create(allocate, release, NULL);
+    if (pattern->memory) context = pcre2_compile_context_create(pattern->memory);
+    if (!context) return fail_memory(err, regex->size, "the split expression");
+    int code;
+    size_t at;
+    pattern->code =
+        pcre2_compile((PCRE2_SPTR)regex->data, regex->size,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
+    pcre2_compile_context_free(context);
+    if (!pattern->code) {
+        char message[128] = "";
+        pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
+        if (code == PCRE2_ERROR_HEAP_FAILED)
+            return fail_memory(err, regex->size, "the split expression");
+        return fail(err, VINCI_BAD_FILE, "the split expression does not compile: %s", message);
+    }
+    /* Where code may not be made at run time the interpreter does the same, slower. */
+    pattern->jit = pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == 0;
+    return VINCI_OK;
+}
+
 enum vinci_status split_pattern_open(struct split_pattern **out, const char *regex, size_t n_bytes,
                                      struct vinci_error *err)
 {
     *out = NULL;
-    enum vinci_status status = VINCI_OK;
     struct buf spelt = {0};
     struct split_pattern *pattern = array_new_zero(1, sizeof *pattern);
-    if (!pattern || !spell_out_white_space(regex, n_bytes, &spelt)) {
-        status = fail_memory(err, n_bytes, "the split expression");
-        goto cleanup;
-    }
-    int code;
-    size_t at;
-    pattern->code =
-        pcre2_compile((PCRE2_SPTR)(spelt.data ? spelt.data : ""), spelt.size,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
-    if (!pattern->code) {
-        char message[128] = "";
-        pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
-        status =
-            code == PCRE2_ERROR_HEAP_FAILED || code == PCRE2_ERROR_NOMEMORY
-                ? fail_memory(err, n_bytes, "the split expression")
-                : fail(err, VINCI_BAD_FILE, "the split expression does not compile: %s", message);
-        goto cleanup;
-    }
-    /* Where code may not be made at run time the interpreter does the same, slower. */
-    pattern->jit = pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == 0;
-    *out = pattern;
-    pattern = NULL;
-cleanup:
-    split_pattern_close(pattern);
+    bool ok =
+        pattern && buf_reserve(&spelt, n_bytes) && spell_out_white_space(regex, n_bytes, &spelt);
+    enum vinci_status status =
+        ok ? compile(pattern, &spelt, err) : fail_memory(err, n_bytes, "the split expression");
     buf_free(&spelt);
+    if (status) split_pattern_close(pattern);
+    else *out = pattern;
     return status;
 }
 
@@ -122,6 +142,7 @@ void split_pattern_close(struct split_pattern *pattern)
 {
     if (!pattern) return;
     pcre2_code_free(pattern->code);
+    pcre2_general_context_free(pattern->memory);
     free(pattern);
 }
 
@@ -132,8 +153,8 @@ enum vinci_status split_open(struct split **out, const struct split_pattern *pat
     struct split *split = array_new_zero(1, sizeof *split);
     if (split) {
         split->pattern = pattern;
-        split->match = pcre2_match_data_create(1, NULL);
-        split->context = pcre2_match_context_create(NULL);
+        split->match = pcre2_match_data_create(1, pattern->memory);
+        split->context = pcre2_match_context_create(pattern->memory);
     }
     if (!split || !split->match || !split->context) {
         split_close(split);
@@ -172,7 +193,8 @@ static int find_match(struct split *split)
         int found = pcre2_jit_match(pattern->code, text, split->n, split->search, 0, split->match,
                                     split->context);
         if (found == PCRE2_ERROR_JIT_STACKLIMIT && !split->jit_stack) {
-            split->jit_stack = pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, NULL);
+            split->jit_stack =
+                pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, split->pattern->memory);
             if (!split->jit_stack) return PCRE2_ERROR_NOMEMORY;
             pcre2_jit_stack_assign(split->context, NULL, split->jit_stack);
             found = pcre2_jit_match(pattern->code, text, split->n, split->search, 0, split->match,

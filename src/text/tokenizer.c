@@ -14,6 +14,10 @@
 /* Positions inside a piece are 32-bit, signed. */
 #define TEXT_MAX_BYTES ((size_t)INT32_MAX)
 
+/* Bounds of the table of pieces seen, powers of two. */
+#define SEEN_MIN ((size_t)512)
+#define SEEN_MAX ((size_t)16384)
+
 bool token_list_append(struct token_list *list, const int32_t *ids, size_t n)
 {
     if (n > list->capacity - list->n) {
@@ -36,26 +40,86 @@ void token_list_free(struct token_list *list)
 
 /* ---- encode ------------------------------------------------------------------------------- */
 
+/* Where a piece was last seen in the text and what it became: texts repeat their words, and the
+ * vocabulary is larger than the processor's nearer caches. */
+struct seen_piece {
+    uint32_t tag; /* upper half of the piece's hash */
+    uint32_t text_at, list_at;
+    uint16_t n_bytes, n_ids; /* 0: nothing seen */
+};
+
 /* What one call needs. */
 struct encoder {
     const struct vinci_tokenizer *tokenizer;
+    const char *text; /* the whole, of which the pieces are parts */
     struct split *split;
     struct bpe_scratch scratch;
+    struct seen_piece *seen; /* [seen_mask + 1], NULL for a short text */
+    size_t seen_mask;
     struct token_list *list;
 };
+
+/* Memory in proportion to the text; without any the encoder is only slower. */
+static void encoder_remember(struct encoder *encoder, size_t n_bytes)
+{
+    size_t n = SEEN_MIN;
+    if (n_bytes < SEEN_MIN * 4) return;
+    while (n < SEEN_MAX && n < n_bytes / 4) n *= 2;
+    encoder->seen = array_new_zero(n, sizeof *encoder->seen);
+    encoder->seen_mask = n - 1;
+}
+
+/* Appends n ids that the list has already. */
+static bool append_again(struct token_list *list, size_t at, size_t n)
+{
+    if (n > list->capacity - list->n) {
+        int32_t *grown = array_grow(list->ids, &list->capacity, list->n + n, sizeof *grown);
+        if (!grown) return false;
+        list->ids = grown;
+    }
+    memcpy(list->ids + list->n, list->ids + at, n * sizeof *list->ids);
+    list->n += n;
+    return true;
+}
+
+static bool encode_piece(struct encoder *encoder, const char *piece, size_t n)
+{
+    const struct vocab *vocab = &encoder->tokenizer->vocab;
+    const struct bpe *bpe = &encoder->tokenizer->bpe;
+    struct token_list *list = encoder->list;
+    struct seen_piece *seen = NULL;
+    uint64_t hash = hash_bytes(piece, n);
+    uint32_t tag = (uint32_t)(hash >> 32), id = TOKEN_NONE;
+    size_t list_at = list->n;
+    bool ok;
+    if (encoder->seen) {
+        seen = &encoder->seen[hash & encoder->seen_mask];
+        if (seen->tag == tag && seen->n_bytes == n &&
+            memcmp(encoder->text + seen->text_at, piece, n) == 0) {
+            ok = append_again(list, seen->list_at, seen->n_ids);
+            goto remember;
+        }
+    }
+    if (bpe->whole_pieces) id = vocab_find_hashed(vocab, piece, n, hash);
+    if (id != TOKEN_NONE) ok = token_list_append(list, &(int32_t){(int32_t)id}, 1);
+    else ok = bpe_merge(bpe, vocab, piece, n, &encoder->scratch, list);
+remember:
+    if (ok && seen && n <= UINT16_MAX && list->n <= UINT32_MAX)
+        *seen = (struct seen_piece){tag, (uint32_t)(piece - encoder->text), (uint32_t)list_at,
+                                    (uint16_t)n, (uint16_t)(list->n - list_at)};
+    return ok;
+}
 
 /* Text without special tokens, well-formed. */
 static enum vinci_status encode_ordinary(struct encoder *encoder, const char *text, size_t n,
                                          struct vinci_error *err)
 {
-    const struct vinci_tokenizer *tokenizer = encoder->tokenizer;
     const char *piece;
     split_begin(encoder->split, text, n);
     for (;;) {
         enum vinci_status status = split_next(encoder->split, &piece, &n, err);
         if (status || !piece) return status;
-        if (!bpe_encode(&tokenizer->bpe, &tokenizer->vocab, piece, n, &encoder->scratch,
-                        encoder->list))
+        if (!encode_piece(encoder, piece, n))
             return fail_memory(err, n * sizeof(int32_t), "tokens");
     }
 }
@@ -103,6 +167,8 @@ enum vinci_status tokenizer_encode(const struct vinci_tokenizer *tokenizer, cons
                       TEXT_MAX_BYTES);
         goto cleanup;
     }
+    encoder.text = text;
+    encoder_remember(&encoder, n_bytes);
     if ((status = split_open(&encoder.split, tokenizer->split, err))) goto cleanup;
     status = parse_special ? encode_special(&encoder, text, n_bytes, err)
                            : encode_ordinary(&encoder, text, n_bytes, err);
@@ -110,6 +176,7 @@ cleanup:
     if (status) list->n = n_before;
     split_close(encoder.split);
     bpe_scratch_free(&encoder.scratch);
+    free(encoder.seen);
     buf_free(&replaced);
     return status;
 }

@@ -66,16 +66,23 @@ static inline const char *vocab_bytes(const struct vocab *vocab, const struct to
     return vocab->bytes.data + token->offset;
 }
 
-/* The normal token with exactly these n >= 1 bytes, TOKEN_NONE if there is none. */
-static inline uint32_t vocab_find(const struct vocab *vocab, const char *bytes, size_t n)
+/* The normal token with exactly these n >= 1 bytes, TOKEN_NONE if there is none; `hash` is
+ * hash_bytes of them. */
+static inline uint32_t vocab_find_hashed(const struct vocab *vocab, const char *bytes, size_t n,
+                                         uint64_t hash)
 {
-    struct hash_probe it = hash_probe(&vocab->index, hash_bytes(bytes, n));
+    struct hash_probe it = hash_probe(&vocab->index, hash);
     uint32_t id;
     while (hash_next(&vocab->index, &it, &id)) {
         const struct token *token = &vocab->tokens[id];
         if (token->n_bytes == n && memcmp(vocab_bytes(vocab, token), bytes, n) == 0) return id;
     }
     return TOKEN_NONE;
+}
+
+static inline uint32_t vocab_find(const struct vocab *vocab, const char *bytes, size_t n)
+{
+    return vocab_find_hashed(vocab, bytes, n, hash_bytes(bytes, n));
 }
 
 /* The longest added token at the start of the text, NULL if none is there. */
