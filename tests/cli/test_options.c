@@ -132,7 +132,7 @@ static void mistakes_are_explained(void **state)
         {{"--zzzzzzzz"}, "unknown option '--zzzzzzzz'; 'vinci help test' lists them"},
         {{"-x"}, "unknown option '-x'"},
         {{"-lx"}, "unknown option '-x'"},
-        {{"--s", "1"}, "ambiguous option '--s'"},
+        {{"--s", "1"}, "'--s' may mean '--seed' or '--size'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct args args;
