@@ -67,7 +67,7 @@ says()
         ok "$1"
     else
         not_ok "$1: expected '$2' in:"
-        sed 's/^/    /' "$3"
+        sed 's/^/    /' "$3" | head -n 5
     fi
 }
 

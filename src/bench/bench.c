@@ -33,6 +33,7 @@ static enum vinci_status run_batch(const struct bench_options *options, size_t f
                                    struct bench_iteration *iteration, struct vinci_error *err)
 {
     enum vinci_status status = VINCI_OK;
+    struct vinci_engine_info info;
     size_t n_active = 1;
     for (uint32_t i = 0; status == VINCI_OK && i < options->batch_size; i++) {
         const struct bench_prompt *prompt = &options->prompts[(first + i) % options->n_prompts];
@@ -48,6 +49,8 @@ static enum vinci_status run_batch(const struct bench_options *options, size_t f
         if (options->stop && options->stop()) status = fail(err, VINCI_CANCELLED, "stopped");
         else status = vinci_engine_step(options->engine, &n_active, err);
     }
+    vinci_engine_info(options->engine, &info);
+    if (info.kv_bytes > iteration->kv_bytes) iteration->kv_bytes = info.kv_bytes;
     for (uint32_t i = 0; i < options->batch_size; i++) {
         if (status == VINCI_OK) status = collect(requests[i], iteration, err);
         vinci_request_close(requests[i]);
@@ -78,6 +81,7 @@ static void add(struct bench_result *result, const struct bench_iteration *itera
     result->seconds += seconds;
     result->n_prompt_tokens += iteration->n_prompt_tokens;
     result->n_generated += iteration->n_generated;
+    if (iteration->kv_bytes > result->kv_bytes) result->kv_bytes = iteration->kv_bytes;
 }
 
 enum vinci_status bench_run(const struct bench_options *options, struct bench_result *result,

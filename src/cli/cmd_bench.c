@@ -117,7 +117,7 @@ static void print_head(const struct loaded_model *loaded, const struct bench_arg
     printf("prompts          %zu:", n_prompts);
     for (size_t i = 0; i < n_prompts; i++) printf("%s %zu", i ? "," : "", prompts[i].n);
     printf(" tokens\n");
-    printf("load             %.3f s\n", info.load_seconds);
+    printf("load             %.4f s\n", info.load_seconds);
     fflush(stdout);
 }
 
@@ -125,29 +125,28 @@ static bool print_iteration(void *user, const struct bench_iteration *iteration)
 {
     (void)user;
     if (iteration->warmup) {
-        say("warm-up %-8u %.3f s\n", iteration->index + 1, iteration->seconds);
+        say("warm-up %-8u %.4f s\n", iteration->index + 1, iteration->seconds);
         return true;
     }
-    printf("iteration %-6u %.3f s\n", iteration->index + 1, iteration->seconds);
+    printf("iteration %-6u %.4f s\n", iteration->index + 1, iteration->seconds);
     return fflush(stdout) == 0;
 }
 
-static void print_result(const struct vinci_engine *engine, const struct bench_result *result)
+static void print_result(const struct bench_result *result)
 {
-    struct vinci_engine_info info;
     struct memory_use memory;
     char a[16], b[16], c[16];
-    vinci_engine_info(engine, &info);
     memory_use_now(&memory);
     printf("iterations       %u\n", result->n_iterations);
-    printf("total            %.3f s\n", result->seconds);
-    printf("average          %.3f s (%.3f to %.3f)\n", result->seconds / result->n_iterations,
+    printf("total            %.4f s\n", result->seconds);
+    printf("average          %.4f s (%.4f to %.4f)\n", result->seconds / result->n_iterations,
            result->seconds_min, result->seconds_max);
     printf("tokens generated %llu\n", (unsigned long long)result->n_generated);
     printf("tokens/s         %.2f\n", (double)result->n_generated / result->seconds);
-    printf("memory           %s at most (%s of its own, %s of mapped files now)\n",
+    printf("memory           %s at most; now %s of its own, %s of mapped files\n",
            format_bytes(memory.peak, a), format_bytes(memory.own, b),
            format_bytes(memory.mapped, c));
+    printf("KV cache         %s at most\n", format_bytes(result->kv_bytes, a));
 }
 
 static enum vinci_status run(const struct program *program, void *arguments,
@@ -182,7 +181,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
                                     .on_iteration = print_iteration,
                                     .stop = interrupted};
     status = bench_run(&options, &result, err);
-    if (result.n_iterations > 0) print_result(loaded.engine, &result);
+    if (result.n_iterations > 0) print_result(&result);
 cleanup:
     for (size_t i = 0; i < n; i++) vinci_free((int32_t *)prompts[i].ids);
     free(prompts);

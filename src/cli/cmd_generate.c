@@ -222,9 +222,11 @@ static size_t end_tokens(const struct vinci_tokenizer *tokenizer, int32_t ids[3]
     return n;
 }
 
+/* *info is of the moment when the request, with its cache, is still there. */
 static enum vinci_status run_request(struct vinci_engine *engine,
                                      const struct vinci_request_options *options,
-                                     struct vinci_request_result *result, struct vinci_error *err)
+                                     struct vinci_request_result *result,
+                                     struct vinci_engine_info *info, struct vinci_error *err)
 {
     struct vinci_request *request = NULL;
     enum vinci_status status = vinci_request_submit(&request, engine, options, err);
@@ -234,31 +236,30 @@ static enum vinci_status run_request(struct vinci_engine *engine,
         status = vinci_engine_step(engine, &n_active, err);
     }
     if (status == VINCI_OK) vinci_request_result(request, result);
+    vinci_engine_info(engine, info);
     vinci_request_close(request);
     return status;
 }
 
-static void print_stats(const struct vinci_engine *engine,
+static void print_stats(const struct vinci_engine_info *info,
                         const struct vinci_request_result *result)
 {
-    struct vinci_engine_info info;
     struct memory_use memory;
     char a[16], b[16], c[16];
-    vinci_engine_info(engine, &info);
     memory_use_now(&memory);
     size_t n_prefill = result->n_prompt - result->n_reused;
     size_t n_decode = result->n_generated ? result->n_generated - 1 : 0;
-    say("device    %s, %s kernels, %u threads\n", info.device, info.cpu_level, info.n_threads);
-    say("load      %.3f s\n", info.load_seconds);
-    say("prefill   %zu tokens, %.3f s, %.1f tokens/s (to the first token)\n", n_prefill,
+    say("device    %s, %s kernels, %u threads\n", info->device, info->cpu_level, info->n_threads);
+    say("load      %.4f s\n", info->load_seconds);
+    say("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n", n_prefill,
         result->prefill_seconds,
         result->prefill_seconds > 0 ? (double)n_prefill / result->prefill_seconds : 0.0);
-    say("decode    %zu tokens, %.3f s, %.1f tokens/s\n", n_decode, result->decode_seconds,
+    say("decode    %zu tokens, %.4f s, %.1f tokens/s\n", n_decode, result->decode_seconds,
         result->decode_seconds > 0 ? (double)n_decode / result->decode_seconds : 0.0);
     say("memory    %s at most, now %s of its own and %s of mapped files\n",
         format_bytes(memory.peak, a), format_bytes(memory.own, b), format_bytes(memory.mapped, c));
-    say("          KV cache %s, step buffers %s\n", format_bytes(info.kv_bytes, a),
-        format_bytes(info.scratch_bytes, b));
+    say("          KV cache %s, step buffers %s\n", format_bytes(info->kv_bytes, a),
+        format_bytes(info->scratch_bytes, b));
 }
 
 static enum vinci_status result_status(const struct vinci_request_result *result,
@@ -278,6 +279,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct loaded_model loaded = {0};
     struct vinci_request_options options;
     struct vinci_request_result result = {0};
+    struct vinci_engine_info info;
     struct vinci_logit_bias *biases = NULL;
     struct printer printer = {.args = args, .newline = true};
     int32_t *ids = NULL, stops[3];
@@ -305,10 +307,10 @@ static enum vinci_status run(const struct program *program, void *arguments,
     options.on_token = print_token;
     options.user = &printer;
     printer.tokenizer = loaded.tokenizer;
-    status = run_request(loaded.engine, &options, &result, err);
+    status = run_request(loaded.engine, &options, &result, &info, err);
     if (!printer.newline && !printer.failed && (args->ids || isatty(STDOUT_FILENO)))
         printer.failed = !output("\n", 1);
-    if (status == VINCI_OK && args->stats) print_stats(loaded.engine, &result);
+    if (status == VINCI_OK && args->stats) print_stats(&info, &result);
     if (status == VINCI_OK) status = result_status(&result, &printer, err);
 cleanup:
     if (args->ids) free(ids);

@@ -100,7 +100,10 @@ static void print_readable(const struct vinci_model_info *info)
            format_bytes(info->bytes_per_token, a));
     printf("KV cache    %s per token and %s per sequence, in f16\n",
            format_bytes(info->kv_bytes_per_token, a), format_bytes(info->kv_window_bytes, b));
-    printf("tokenizer   %s\n", *info->tokenizer ? info->tokenizer : "none");
+    size_t n = strlen(info->path); /* a file of the folder is shown without it */
+    bool inside = strncmp(info->tokenizer, info->path, n) == 0 && info->tokenizer[n] == '/';
+    const char *tokenizer = inside ? info->tokenizer + n + 1 : info->tokenizer;
+    printf("tokenizer   %s\n", *tokenizer ? tokenizer : "none");
 }
 
 /* JSON strings are UTF-8; a path need not be. */

@@ -45,7 +45,7 @@ static const struct option_group groups[] = {
     {0}};
 
 static const struct command_example examples[] = {
-    {"logits -m gpt-oss-20b --ids story.ids --positions last --greedy 20 -o out",
+    {"logits -m gpt-oss-20b --ids story.ids --greedy 20 -o out",
      "the likeliest continuation with all its logits"},
     {0}};
 

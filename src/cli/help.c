@@ -63,7 +63,7 @@ void help_overview(FILE *out)
           out);
     for (const struct command *const *command = commands; *command; command++)
         fprintf(out, "  %-10s %s\n", (*command)->name, (*command)->summary);
-    fputs("\n'vinci help COMMAND' describes a command and its options, 'man vinci' all of them;\n"
+    fputs("\n'vinci help COMMAND' describes one and its options, 'man vinci' all of them;\n"
           "'vinci --version' prints the version.\n",
           out);
 }

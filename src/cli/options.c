@@ -250,10 +250,17 @@ static enum vinci_status fail_unknown(const struct parser *parser, const struct 
     snprintf(name, sizeof name, "%.*s", (int)n, text);
     for (size_t i = 0; i < parser->n; i++) candidates[i] = parser->rows[i]->name;
     candidates[parser->n] = "help";
+    const char *other = NULL;
+    for (size_t i = 0; i <= parser->n; i++) {
+        if (strncmp(candidates[i], name, n) != 0) continue;
+        if (other)
+            return fail(err, VINCI_USAGE, "'--%s' may mean '--%s' or '--%s'", name, other,
+                        candidates[i]);
+        other = candidates[i];
+    }
     const char *best = nearest(name, candidates, parser->n + 1);
     if (best)
-        return fail(err, VINCI_USAGE, "unknown or ambiguous option '--%s'; did you mean '--%s'?",
-                    name, best);
+        return fail(err, VINCI_USAGE, "unknown option '--%s'; did you mean '--%s'?", name, best);
     return fail(err, VINCI_USAGE, "unknown option '--%s'; 'vinci help %s' lists them", name,
                 command->name);
 }

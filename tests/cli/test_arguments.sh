@@ -1,0 +1,57 @@
+# What the program says to wrong arguments and missing files, and its exit codes.
+. tests/shell.sh
+model=tests/vectors/golden/text
+
+expect 'no arguments: the overview' 0
+says 'the overview lists the commands' '  generate   ' "$out"
+check 'and nothing else is said' is_empty "$err"
+expect '--help' 0 --help
+expect '-h' 0 -h
+expect '--version' 0 --version
+check 'the version' grep -qE '^vinci [0-9]+\.[0-9]+\.[0-9]+$' "$out"
+expect 'an unknown command' 2 genrate
+says 'the nearest command' "did you mean 'generate'?" "$err"
+check 'nothing on standard output' is_empty "$out"
+expect 'nothing near' 2 xylophone
+says 'where the commands are listed' "'vinci help' lists them" "$err"
+expect 'an option before the command' 2 --model x generate
+expect 'an unknown option' 2 generate --promt x
+says 'the nearest option' "did you mean '--prompt'?" "$err"
+expect 'a number out of range' 2 generate --top-p 2
+says 'the range' '--top-p: expected a number from 0 to 1, got' "$err"
+expect 'an operand too many' 2 generate text
+expect 'help for an unknown command' 2 help genrate
+
+expect 'no model' 2 generate --prompt x
+says 'no model is said' 'give --model' "$err"
+expect 'no prompt' 2 generate -m $model
+expect 'two prompts' 2 generate -m $model --prompt a --prompt-file -
+expect 'an empty prompt' 2 generate -m $model --prompt ''
+expect 'a bad bias' 2 generate -m $model --prompt a --logit-bias 5
+expect 'a bias beyond the vocabulary' 2 generate -m $model --prompt a --logit-bias 600=1
+expect 'a model that is not there' 3 generate -m "$folder/none" --prompt x
+says 'it is named' "$folder/none" "$err"
+expect 'info without a model' 2 info
+expect 'info of a missing model' 3 info -m "$folder/none"
+mkdir "$folder/empty"
+expect 'info of an empty folder' 3 info -m "$folder/empty"
+echo 'not a model' >"$folder/text.gguf"
+expect 'info of another file' 5 info -m "$folder/text.gguf"
+expect 'an unknown device' 9 generate -m $model --prompt x --device npu:0
+expect 'an unknown level' 6 generate -m $model --prompt x --cpu-level mmx
+expect 'a prompt beyond the context' 8 generate -m $model --prompt 'a b c d e f g h' --ctx 2
+expect 'logits without files' 2 logits -m $model
+echo '1 2 3' >"$folder/ids"
+expect 'logits: a position too far' 2 logits -m $model --ids "$folder/ids" --positions 3 -o "$folder/o"
+says 'logits: the positions there are' 'below 3' "$err"
+expect 'logits: positions backwards' 2 logits -m $model --ids "$folder/ids" --positions 2-1 -o "$folder/o"
+echo '1 2 600' >"$folder/ids"
+expect 'logits: an id beyond the vocabulary' 8 logits -m $model --ids "$folder/ids" -o "$folder/o"
+echo '1 2 x' >"$folder/ids"
+expect 'logits: not an id' 5 logits -m $model --ids "$folder/ids" -o "$folder/o"
+echo '1 2 3' >"$folder/ids"
+expect 'logits: no such folder for the output' 3 logits -m $model --ids "$folder/ids" -o "$folder/no/o"
+check 'logits: nothing is left after a failure' test ! -e "$folder/o"
+expect 'synth without a shape' 2 synth --out "$folder/synth"
+expect 'bench: an empty batch' 2 bench -m $model --batch-size 0
+finish
