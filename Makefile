@@ -79,7 +79,8 @@ $(SHARE): $(BUILD)/vinci
 # One instruction set, one file, its own flags; the rest of the program is baseline.
 ifeq ($(ARCH),x86_64)
 $(BUILD)/src/device/cpu/kernels_avx2.o: override CFLAGS += -mavx2 -mfma -mf16c
-$(BUILD)/src/device/cpu/kernels_avx512.o: override CFLAGS += -march=icelake-server -mprefer-vector-width=512
+$(BUILD)/src/device/cpu/kernels_avx512%.o: override CFLAGS += -mavx2 -mfma -mf16c -mavx512f \
+	-mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mtune=icelake-server
 endif
 
 # What reads files is also checked for conversions that lose values.

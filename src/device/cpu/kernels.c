@@ -9,6 +9,15 @@ static bool always(void)
     return true;
 }
 
+#if defined(__x86_64__)
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
+}
+#endif
+
 /* From the lowest level up: each builds on the table of those before it. */
 static const struct {
     const char *name;
@@ -16,6 +25,9 @@ static const struct {
     void (*fill)(struct cpu_kernels *table);
 } levels[] = {
     {"scalar", always, kernels_scalar_fill},
+#if defined(__x86_64__)
+    {"avx512", has_avx512, kernels_avx512_fill},
+#endif
 };
 
 enum { N_LEVELS = sizeof levels / sizeof *levels };
