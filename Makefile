@@ -16,7 +16,7 @@ RUN ?=
 
 VERSION := $(shell sed -n 's/^.define VINCI_VERSION "\(.*\)"/\1/p' include/vinci.h)
 SONAME := libvinci.so.0
-PACKAGES := libpcre2-8 jansson yajl
+PACKAGES := libpcre2-8 jansson yajl hwloc
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # The numeric contract (docs/kernels.md): fma only where it is written.

@@ -189,7 +189,8 @@ struct vinci_engine_options {
     const char *model;     /* folder or file; required (hub ids: vinci_model_find) */
     const char *device;    /* NULL or "cpu"; "npu:0" */
     const char *cpu_level; /* NULL: the best the machine has; else "scalar", "avx2", ... */
-    uint32_t n_threads;    /* 0: as many as the process may use */
+    uint32_t n_threads;    /* 0: one a core that the process may use */
+    const char *cpu_list;  /* bind threads to these processors, e.g. "0-15,32"; NULL: do not bind */
     uint32_t n_ctx;        /* longest sequence; 0: the model's own limit */
     uint32_t n_batch;      /* most tokens in one step; 0: 512 */
     uint32_t n_seqs;       /* most sequences at once; 0: 16 */

@@ -10,7 +10,7 @@
 #include "kernel_data.h"
 
 #include "base/buf.h"
-#include "base/threadpool.h"
+#include "base/topology.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -523,7 +523,10 @@ static bool bench_new(struct bench *b)
             if (!(b->y[thread][t] = array_new_aligned(BENCH_ROWS, sizeof(float)))) return false;
         if (!(b->scratch[thread] = array_new_aligned(1, (size_t)1 << 22))) return false;
     }
-    b->n_cpus = threadpool_cpu_count() < MAX_THREADS ? threadpool_cpu_count() : MAX_THREADS;
+    struct cpu_set_list cpus;
+    if (topology_cpus(&cpus, NULL, NULL) != VINCI_OK) return false;
+    b->n_cpus = cpus.n < MAX_THREADS ? cpus.n : MAX_THREADS;
+    topology_cpus_free(&cpus);
     return true;
 }
 

@@ -14,6 +14,7 @@ build pkg-config      pkg-config      pkgconfig
 build pc:libpcre2-8   libpcre2-dev    pcre2-devel
 build pc:jansson      libjansson-dev  jansson-devel
 build pc:yajl         libyajl-dev     yajl-devel
+build pc:hwloc        libhwloc-dev    hwloc-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
 END
 }

@@ -1,8 +1,9 @@
 /* threadpool.c - persistent workers; parallel_for equals the serial loop.
  *
- * A loop is published by raising `generation`. Threads take pieces from `next` until none is left;
- * the caller waits until every worker has left the loop (`n_inside` is 0), so the next loop may
- * overwrite the description. */
+ * A loop is published in `state`: its number, whether it is open, and how many workers are inside.
+ * Threads take pieces from `next` until none is left. The caller then closes the loop and waits
+ * only for workers that are inside: one that the system has not let run yet finds the loop closed
+ * and is not waited for, so busy neighbours cost their share and no more. */
 #include "base/threadpool.h"
 
 #include "base/buf.h"
@@ -11,7 +12,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,8 +28,7 @@ struct threadpool {
     void *ctx;
     size_t n, grain;
     _Alignas(64) atomic_size_t next;
-    _Alignas(64) atomic_uint generation;
-    _Alignas(64) atomic_uint n_inside; /* workers that have not left the current loop */
+    _Alignas(64) atomic_ullong state; /* see below */
     _Alignas(64) pthread_mutex_t mutex;
     pthread_cond_t wake;
     atomic_uint n_sleeping; /* raised under the mutex; read without it before a wake-up */
@@ -37,6 +36,11 @@ struct threadpool {
     unsigned n_workers;
     struct worker *workers;
 };
+
+/* state: loop number << 32 | OPEN | number of workers inside */
+#define OPEN (1ull << 31)
+#define N_INSIDE(state) ((state) & (OPEN - 1))
+#define LOOP(state) ((state) >> 32)
 
 static inline void cpu_relax(void)
 {
@@ -57,46 +61,78 @@ static void take_pieces(struct threadpool *pool, unsigned thread)
     }
 }
 
-static unsigned wait_for_loop(struct threadpool *pool, unsigned seen)
+/* True when there is a loop after number `seen`, or the end has come. */
+static bool is_news(const struct threadpool *pool, unsigned long long state,
+                    unsigned long long seen)
+{
+    return (LOOP(state) != seen && state & OPEN) || atomic_load(&pool->quit);
+}
+
+static void wait_for_loop(struct threadpool *pool, unsigned long long seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        unsigned now = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (now != seen) return now;
+        if (is_news(pool, atomic_load(&pool->state), seen)) return;
         cpu_relax();
     }
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->n_sleeping, 1);
-    while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->mutex);
+    while (!is_news(pool, atomic_load(&pool->state), seen))
+        pthread_cond_wait(&pool->wake, &pool->mutex);
     atomic_fetch_sub(&pool->n_sleeping, 1);
     pthread_mutex_unlock(&pool->mutex);
-    return atomic_load(&pool->generation);
+}
+
+/* Goes inside the loop that is open now, if it is not number `seen`. Returns the number of the loop
+ * it is inside of, `seen` otherwise. */
+static unsigned long long enter(struct threadpool *pool, unsigned long long seen)
+{
+    unsigned long long state = atomic_load(&pool->state);
+    while (state & OPEN && LOOP(state) != seen)
+        if (atomic_compare_exchange_weak(&pool->state, &state, state + 1)) return LOOP(state);
+    return seen;
 }
 
 static void *worker_main(void *arg)
 {
     struct worker *self = arg;
     struct threadpool *pool = self->pool;
-    unsigned seen = 0;
-    for (;;) {
-        seen = wait_for_loop(pool, seen);
-        if (atomic_load(&pool->quit)) return NULL;
+    unsigned long long seen = 0;
+    while (!atomic_load(&pool->quit)) {
+        unsigned long long loop = enter(pool, seen);
+        if (loop == seen) {
+            wait_for_loop(pool, seen);
+            continue;
+        }
         take_pieces(pool, self->index);
-        atomic_fetch_sub_explicit(&pool->n_inside, 1, memory_order_release);
+        atomic_fetch_sub(&pool->state, 1);
+        seen = loop;
     }
+    return NULL;
 }
 
-/* Makes the workers look: they either spin on `generation` or sleep under the mutex. */
-static void publish(struct threadpool *pool)
+/* Workers either spin on `state` and `quit` or sleep under the mutex. */
+static void wake_sleepers(struct threadpool *pool)
 {
-    atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->n_sleeping) == 0) return;
     pthread_mutex_lock(&pool->mutex);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
 }
 
+/* A worker that cannot be bound runs anywhere: that is slower at worst. */
+static void bind_worker(const struct worker *worker, unsigned cpu)
+{
+    cpu_set_t *set = CPU_ALLOC(cpu + 1);
+    size_t size = CPU_ALLOC_SIZE(cpu + 1);
+    if (!set) return;
+    CPU_ZERO_S(size, set);
+    CPU_SET_S(cpu, size, set);
+    pthread_setaffinity_np(worker->thread, size, set);
+    CPU_FREE(set);
+}
+
 enum vinci_status threadpool_create(struct threadpool **out, unsigned n_threads,
-                                    struct vinci_error *err)
+                                    const unsigned *cpus, struct vinci_error *err)
 {
     *out = NULL;
     if (n_threads < 1 || n_threads > 4096)
@@ -121,6 +157,7 @@ enum vinci_status threadpool_create(struct threadpool **out, unsigned n_threads,
                         strerror(error));
         }
         pool->n_workers++;
+        if (cpus) bind_worker(worker, cpus[worker->index]);
     }
     *out = pool;
     return VINCI_OK;
@@ -130,7 +167,7 @@ void threadpool_destroy(struct threadpool *pool)
 {
     if (!pool) return;
     atomic_store(&pool->quit, true);
-    publish(pool);
+    wake_sleepers(pool);
     for (unsigned i = 0; i < pool->n_workers; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->mutex);
@@ -156,44 +193,16 @@ void parallel_for(struct threadpool *pool, size_t n, size_t grain, parallel_fn *
     pool->ctx = ctx;
     pool->n = n;
     pool->grain = grain;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->n_inside, pool->n_workers, memory_order_relaxed);
-    publish(pool);
+    atomic_store(&pool->next, 0);
+    unsigned long long loop = LOOP(atomic_load(&pool->state)) + 1;
+    atomic_store(&pool->state,
+                 loop << 32 | OPEN); /* nobody is inside: the last loop was waited for */
+    wake_sleepers(pool);
     take_pieces(pool, 0);
-    for (unsigned i = 0; atomic_load_explicit(&pool->n_inside, memory_order_acquire) != 0; i++) {
+    unsigned long long state = atomic_fetch_and(&pool->state, ~OPEN);
+    for (unsigned i = 0; N_INSIDE(state) != 0; i++) {
         if (i < SPINS) cpu_relax();
         else sched_yield(); /* more threads than processors: let the others run */
+        state = atomic_load(&pool->state);
     }
-}
-
-/* cgroup v2 "max 100000" or "QUOTA PERIOD"; v1 has the two numbers in two files. */
-static double cgroup_cpus(void)
-{
-    double quota = 0, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file) {
-        int n = fscanf(file, "%lf %lf", &quota, &period);
-        fclose(file);
-        return n == 2 && quota > 0 && period > 0 ? quota / period : 0;
-    }
-    file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re");
-    if (!file) return 0;
-    int n = fscanf(file, "%lf", &quota);
-    fclose(file);
-    file = n == 1 && quota > 0 ? fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re") : NULL;
-    if (!file) return 0;
-    n = fscanf(file, "%lf", &period);
-    fclose(file);
-    return n == 1 && period > 0 ? quota / period : 0;
-}
-
-unsigned threadpool_cpu_count(void)
-{
-    cpu_set_t set;
-    unsigned n = 1;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        n = (unsigned)CPU_COUNT(&set);
-    double quota = cgroup_cpus();
-    if (quota > 0 && quota < n) n = quota < 1 ? 1 : (unsigned)(quota + .5);
-    return n;
 }

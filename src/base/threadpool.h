@@ -10,9 +10,11 @@
 
 struct threadpool;
 
-/* n_threads >= 1 counts the caller: n_threads - 1 workers are started. */
+/* n_threads >= 1 counts the caller: n_threads - 1 workers are started. cpus NULL: they run where
+ * the system likes; else worker i is bound to processor cpus[i], 1 <= i < n_threads. The caller's
+ * own thread is left alone: cpus[0] is where it finds room. */
 enum vinci_status threadpool_create(struct threadpool **out, unsigned n_threads,
-                                    struct vinci_error *err);
+                                    const unsigned *cpus, struct vinci_error *err);
 void threadpool_destroy(struct threadpool *pool);
 
 /* 1 for NULL. */
@@ -24,8 +26,5 @@ typedef void parallel_fn(void *ctx, size_t begin, size_t end, unsigned thread);
 /* Calls fn for [0, n) in pieces of `grain` items (the last may be shorter), which free threads
  * take one after the other; returns when all are done. One caller at a time; not reentrant. */
 void parallel_for(struct threadpool *pool, size_t n, size_t grain, parallel_fn *fn, void *ctx);
-
-/* Processors this process may use: the affinity mask, bounded by the cgroup's CPU quota. >= 1. */
-unsigned threadpool_cpu_count(void);
 
 #endif

@@ -29,8 +29,10 @@ const struct option_row tokenizer_rows[] = {
 const struct option_row engine_rows[] = {
     {"device", 'd', "DEVICE", "where to compute: cpu (the default) or npu:0", OPTION_TEXT,
      FIELD(device), COMPLETE_WORDS, "cpu|npu:0"},
-    {"threads", 't', "N", "threads; default: as many as the process may use", OPTION_U32,
-     FIELD(threads), .min = 1, .max = 4096},
+    {"threads", 't', "N", "threads; default: one for each core that the process may use",
+     OPTION_U32, FIELD(threads), .min = 1, .max = 4096},
+    {"cpu-list", 0, "LIST", "bind threads to these processors, such as 0-15,32", OPTION_TEXT,
+     FIELD(cpu_list)},
     {"ctx", 'c', "N", "longest sequence in tokens; default: the model's own limit", OPTION_U32,
      FIELD(ctx), .min = 1},
     {"activations", 0, "TYPE",
@@ -76,6 +78,7 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.device = options->device;
     engine.cpu_level = options->cpu_level;
     engine.n_threads = options->threads;
+    engine.cpu_list = options->cpu_list;
     engine.n_ctx = options->ctx;
     engine.n_batch = n_batch;
     engine.n_seqs = n_seqs;

@@ -52,7 +52,8 @@ static enum vinci_status create_device(struct vinci_engine *engine,
     if (options->device && strcmp(options->device, "cpu") != 0)
         return fail(err, VINCI_NO_DEVICE, "device %s: not available in this program; use cpu",
                     options->device);
-    struct cpu_device_options cpu = {options->n_threads, options->cpu_level, options->activations};
+    struct cpu_device_options cpu = {options->n_threads, options->cpu_list, options->cpu_level,
+                                     options->activations};
     return cpu_device_create(&engine->device, &cpu, engine->model, &engine->limits,
                              &engine->cpu_level, err);
 }

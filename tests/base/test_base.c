@@ -3,6 +3,7 @@
 #include "base/file_map.h"
 #include "base/log.h"
 #include "base/threadpool.h"
+#include "base/topology.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -152,7 +153,7 @@ static void test_parallel_for(void **state)
     for (unsigned n_threads = 0; n_threads <= 5; n_threads++) {
         struct threadpool *pool = NULL;
         struct vinci_error err;
-        if (n_threads) assert_int_equal(threadpool_create(&pool, n_threads, &err), VINCI_OK);
+        if (n_threads) assert_int_equal(threadpool_create(&pool, n_threads, NULL, &err), VINCI_OK);
         assert_int_equal(threadpool_n_threads(pool), n_threads ? n_threads : 1);
         for (int repeat = 0; repeat < 200; repeat++) {
             struct count_job job = {.n = sizes[repeat % 6], .grain = grains[repeat % 3]};
@@ -173,11 +174,35 @@ static void test_threadpool_limits(void **state)
     (void)state;
     struct threadpool *pool = NULL;
     struct vinci_error err;
-    assert_int_equal(threadpool_create(&pool, 0, &err), VINCI_USAGE);
-    assert_int_equal(threadpool_create(&pool, 100000, &err), VINCI_USAGE);
+    assert_int_equal(threadpool_create(&pool, 0, NULL, &err), VINCI_USAGE);
+    assert_int_equal(threadpool_create(&pool, 100000, NULL, &err), VINCI_USAGE);
     assert_null(pool);
     threadpool_destroy(NULL);
-    assert_true(threadpool_cpu_count() >= 1);
+}
+
+/* ---- topology ------------------------------------------------------------------------------ */
+
+static void test_topology(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "x", "0-", "1,,2x", "99999", "-1", "0-99999"};
+    struct cpu_set_list all, one;
+    struct vinci_error err;
+    assert_int_equal(topology_cpus(&all, NULL, &err), VINCI_OK);
+    assert_in_range(all.n, 1, sysconf(_SC_NPROCESSORS_CONF));
+    for (unsigned i = 1; i < all.n; i++) assert_int_not_equal(all.cpus[i], all.cpus[i - 1]);
+    char list[16];
+    snprintf(list, sizeof list, "%u", all.cpus[all.n - 1]);
+    assert_int_equal(topology_cpus(&one, list, &err), VINCI_OK);
+    assert_int_equal(one.n, 1);
+    assert_int_equal(one.cpus[0], all.cpus[all.n - 1]);
+    topology_cpus_free(&one);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(topology_cpus(&one, bad[i], &err), VINCI_USAGE);
+        assert_non_null(strstr(err.text, "processors"));
+        assert_null(one.cpus);
+    }
+    topology_cpus_free(&all);
 }
 
 int main(void)
@@ -190,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_file_map),
         cmocka_unit_test(test_parallel_for),
         cmocka_unit_test(test_threadpool_limits),
+        cmocka_unit_test(test_topology),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

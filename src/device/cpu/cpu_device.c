@@ -3,6 +3,7 @@
 #include "device/cpu/cpu_device.h"
 
 #include "base/buf.h"
+#include "base/topology.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,8 +101,8 @@ static void gather(struct device *base, const struct device_buffer *x, const uin
 
 static void destroy(struct device *base)
 {
+    if (!base) return;
     struct cpu_device *device = cpu_device_of(base);
-    if (!device) return;
     threadpool_destroy(device->pool);
     for (unsigned i = 0; device->threads && i < base->n_threads; i++) {
         free(device->threads[i].linear);
@@ -216,20 +217,22 @@ enum vinci_status cpu_device_create(struct device **out, const struct cpu_device
                                     const char **level, struct vinci_error *err)
 {
     const struct model_config *config = &model->config;
+    struct cpu_set_list cpus = {0};
     *out = NULL;
     struct cpu_device *device = array_new_zero(1, sizeof *device);
     if (!device) return fail_memory(err, sizeof *device, "the CPU device");
     device->base.ops = &cpu_ops;
     strcpy(device->base.name, "cpu");
-    device->base.n_threads = options->n_threads ? options->n_threads : threadpool_cpu_count();
     device->config = config;
     device->activations = options->activations;
     device->limits = *limits;
 
     size_t max_cols = max_size(max_size(config->n_hidden, config->n_intermediate),
                                (size_t)config->n_heads * config->head_dim);
-    enum vinci_status status = cpu_kernels_select(&device->kernels, options->level, err);
+    enum vinci_status status = topology_cpus(&cpus, options->cpu_list, err);
+    if (status == VINCI_OK) status = cpu_kernels_select(&device->kernels, options->level, err);
     if (status != VINCI_OK) goto cleanup;
+    device->base.n_threads = options->n_threads ? options->n_threads : cpus.n;
     if (!create_threads(device, max_cols) || !create_arrays(device, max_cols)) {
         status =
             fail(err, VINCI_NO_MEMORY,
@@ -237,12 +240,15 @@ enum vinci_status cpu_device_create(struct device **out, const struct cpu_device
                  limits->n_batch);
         goto cleanup;
     }
-    status = threadpool_create(&device->pool, device->base.n_threads, err);
+    status = threadpool_create(
+        &device->pool, device->base.n_threads,
+        options->cpu_list && cpus.n >= device->base.n_threads ? cpus.cpus : NULL, err);
     if (status != VINCI_OK) goto cleanup;
     if (level) *level = device->kernels.isa;
     *out = &device->base;
-    return VINCI_OK;
+    device = NULL;
 cleanup:
-    destroy(&device->base);
+    topology_cpus_free(&cpus);
+    destroy(device ? &device->base : NULL);
     return status;
 }

@@ -1,0 +1,134 @@
+/* topology.c - processors from hwloc's view of the machine, bounded by the cgroup's CPU quota,
+ * which hwloc does not read: a container with 4 CPUs of quota on a machine with 192 runs 4 threads.
+ */
+#include "base/topology.h"
+
+#include "base/buf.h"
+
+#include <hwloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* cgroup v2 has "max 100000" or "QUOTA PERIOD" in one file; v1 the two numbers in two. 0: no quota.
+ */
+static double cgroup_cpus(void)
+{
+    double quota = 0, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (file) {
+        int n = fscanf(file, "%lf %lf", &quota, &period);
+        fclose(file);
+        return n == 2 && quota > 0 && period > 0 ? quota / period : 0;
+    }
+    static const char *const files[] = {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+                                        "/sys/fs/cgroup/cpu/cpu.cfs_period_us"};
+    double values[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        file = fopen(files[i], "re");
+        if (!file) return 0;
+        if (fscanf(file, "%lf", &values[i]) != 1) values[i] = 0;
+        fclose(file);
+    }
+    return values[0] > 0 && values[1] > 0 ? values[0] / values[1] : 0;
+}
+
+static bool add_cpu(struct cpu_set_list *out, unsigned cpu)
+{
+    unsigned *cpus = realloc(out->cpus, (out->n + 1) * sizeof *cpus);
+    if (!cpus) return false;
+    cpus[out->n++] = cpu;
+    out->cpus = cpus;
+    return true;
+}
+
+/* One allowed hardware thread of every core. */
+static bool add_cores(struct cpu_set_list *out, hwloc_topology_t topology)
+{
+    hwloc_const_cpuset_t allowed = hwloc_topology_get_allowed_cpuset(topology);
+    hwloc_cpuset_t bound = hwloc_bitmap_alloc();
+    bool ok = bound != NULL;
+    if (ok && hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_PROCESS) != 0)
+        ok = hwloc_bitmap_copy(bound, allowed) == 0;
+    if (ok) ok = hwloc_bitmap_and(bound, bound, allowed) == 0;
+    int n_cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+    for (int i = 0; ok && i < n_cores; i++) {
+        hwloc_obj_t core = hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)i);
+        for (int cpu = hwloc_bitmap_first(core->cpuset); cpu >= 0;
+             cpu = hwloc_bitmap_next(core->cpuset, cpu)) {
+            if (!hwloc_bitmap_isset(bound, (unsigned)cpu)) continue;
+            ok = add_cpu(out, (unsigned)cpu);
+            break;
+        }
+    }
+    hwloc_bitmap_free(bound);
+    double quota = cgroup_cpus();
+    if (quota > 0 && quota < out->n) out->n = quota < 1 ? 1 : (unsigned)(quota + .5);
+    return ok;
+}
+
+/* "0-15,32" and nothing else; hwloc's own parser takes more than that. */
+static bool parse_list(const char *list, hwloc_bitmap_t out)
+{
+    for (;;) {
+        char *end;
+        if (*list < '0' || *list > '9') return false;
+        unsigned long first = strtoul(list, &end, 10), last = first;
+        if (*end == '-') {
+            if (end[1] < '0' || end[1] > '9') return false;
+            last = strtoul(end + 1, &end, 10);
+        }
+        if (last < first || last > 65535) return false;
+        if (hwloc_bitmap_set_range(out, (unsigned)first, (int)last) != 0) return false;
+        if (*end == '\0') return true;
+        if (*end != ',') return false;
+        list = end + 1;
+    }
+}
+
+static enum vinci_status add_listed(struct cpu_set_list *out, hwloc_topology_t topology,
+                                    const char *list, struct vinci_error *err)
+{
+    enum vinci_status status = VINCI_OK;
+    hwloc_bitmap_t wanted = hwloc_bitmap_alloc();
+    if (!wanted) return fail_memory(err, 64, "the list of processors");
+    if (!parse_list(list, wanted))
+        status =
+            fail(err, VINCI_USAGE, "processors: expected a list such as 0-15,32, got \"%s\"", list);
+    hwloc_const_cpuset_t allowed = hwloc_topology_get_allowed_cpuset(topology);
+    for (int cpu = hwloc_bitmap_first(wanted); status == VINCI_OK && cpu >= 0;
+         cpu = hwloc_bitmap_next(wanted, cpu)) {
+        if (!hwloc_bitmap_isset(allowed, (unsigned)cpu))
+            status = fail(err, VINCI_USAGE,
+                          "processors: %d is not one that this process may use (%d in all)", cpu,
+                          hwloc_bitmap_weight(allowed));
+        else if (!add_cpu(out, (unsigned)cpu))
+            status = fail_memory(err, 64, "the list of processors");
+    }
+    hwloc_bitmap_free(wanted);
+    return status;
+}
+
+enum vinci_status topology_cpus(struct cpu_set_list *out, const char *list, struct vinci_error *err)
+{
+    hwloc_topology_t topology = NULL;
+    enum vinci_status status = VINCI_OK;
+    *out = (struct cpu_set_list){0};
+    if (hwloc_topology_init(&topology) != 0) return fail_memory(err, 64, "the machine's topology");
+    hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
+    hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    if (hwloc_topology_load(topology) != 0)
+        status = fail(err, VINCI_FAILED, "the machine's topology cannot be read");
+    else if (list) status = add_listed(out, topology, list, err);
+    else if (!add_cores(out, topology)) status = fail_memory(err, 64, "the list of processors");
+    hwloc_topology_destroy(topology);
+    if (status == VINCI_OK && out->n == 0 && !add_cpu(out, 0))
+        status = fail_memory(err, 64, "the list of processors");
+    if (status != VINCI_OK) topology_cpus_free(out);
+    return status;
+}
+
+void topology_cpus_free(struct cpu_set_list *cpus)
+{
+    free(cpus->cpus);
+    *cpus = (struct cpu_set_list){0};
+}
