@@ -112,17 +112,15 @@ test: tests
 	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' RUN='$(RUN)' MAKE='$(MAKE)' sh tests/run $(CHOICE)
 
 # The same tests for another processor, under an emulator. Wants gcc-aarch64-linux-gnu and qemu-user;
-# the libraries come into a folder of the build, the system is not changed (Debian and Ubuntu).
+# the libraries come into a folder of the build, the system is not changed (Debian).
 ARM := $(BUILD)-aarch64
-ARM_LIB := $(CURDIR)/$(ARM)/sysroot/usr/lib/aarch64-linux-gnu
+ARM_ROOT := $(CURDIR)/$(ARM)/sysroot
 aarch64:
 	sh tools/aarch64-sysroot $(ARM)/sysroot
-	$(MAKE) BUILD=$(ARM) CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
-		OBJCOPY=aarch64-linux-gnu-objcopy \
-		CPPFLAGS='-isystem $(ARM)/sysroot/usr/include' \
-		LDFLAGS='-L$(ARM_LIB) -Wl,-rpath-link,$(ARM_LIB)' \
-		PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(ARM_LIB)/pkgconfig pkg-config' \
-		RUN='qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIB)' test
+	$(MAKE) BUILD=$(ARM) CC='aarch64-linux-gnu-gcc --sysroot=$(ARM_ROOT)' \
+		AR=aarch64-linux-gnu-ar OBJCOPY=aarch64-linux-gnu-objcopy \
+		PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(ARM_ROOT)/usr/lib/aarch64-linux-gnu/pkgconfig pkg-config' \
+		RUN='qemu-aarch64 -L $(ARM_ROOT)' test
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig \
