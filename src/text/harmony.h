@@ -83,8 +83,9 @@ extern const char harmony_python_tool[];
 
 /* ---- headers (harmony_header.c) ---- */
 
-/* Inside a header's text the lenient parser marks these control tokens by bytes that no UTF-8 has;
- * the strict one writes their text. */
+/* Inside a header's text the lenient parser marks control tokens by bytes that no UTF-8 has (the
+ * strict one writes their text). A second <|start|> only separates words. */
+#define HARMONY_MARK_START '\xfd'
 #define HARMONY_MARK_CHANNEL '\xfe'
 #define HARMONY_MARK_CONSTRAIN '\xff'
 
@@ -101,6 +102,7 @@ struct harmony_header_input {
     size_t size;
     enum vinci_role told; /* the role if it is known without the header, else VINCI_ROLE_NONE */
     bool started;         /* <|start|> came before it */
+    bool interrupted;     /* it began inside a content, where an end marker was missing */
     bool complete;        /* <|message|> came after it */
     bool cut;             /* neither that nor an end marker did */
 };

@@ -40,6 +40,7 @@ static bool is_one_of(struct vinci_text text, const char *const names[3])
 static size_t white_length(const char *text, size_t n)
 {
     const unsigned char *p = (const unsigned char *)text;
+    if (n && *text == HARMONY_MARK_START) return 1;
     if (n && (p[0] == ' ' || (p[0] >= 9 && p[0] <= 13))) return 1;
     if (n >= 2 && p[0] == 0xc2 && (p[1] == 0x85 || p[1] == 0xa0)) return 2;
     if (n < 3 || p[0] < 0xe1 || p[0] > 0xe3) return 0;
@@ -288,7 +289,8 @@ static size_t type_length(struct vinci_text word)
 }
 
 /* Takes off `word` what belongs to the header; what is left of it begins the content. */
-static void take_part(struct harmony_header *header, struct vinci_text *word, enum word_kind kind)
+static void take_part(struct harmony_header *header, const struct harmony_header_input *input,
+                      struct vinci_text *word, enum word_kind kind)
 {
     size_t n = word->size;
     if (begins(*word, "to=")) {
@@ -296,9 +298,10 @@ static void take_part(struct harmony_header *header, struct vinci_text *word, en
         n = brace ? (size_t)(brace - word->data) : n;
         set_recipient(header, (struct vinci_text){word->data, n});
     } else if (kind == WORD_CHANNEL) {
+        n = input->interrupted ? 0 : n; /* a stray <|channel|>, unless a known name follows */
         for (size_t i = 0; i < 3; i++)
             if (begins(*word, channel_names[i])) n = strlen(channel_names[i]);
-        header->channel = (struct vinci_text){word->data, n};
+        if (n) header->channel = (struct vinci_text){word->data, n};
     } else if (kind == WORD_TYPE) {
         n = type_length(*word);
         if (n) header->content_type = (struct vinci_text){word->data, n};
@@ -333,7 +336,7 @@ static void read_open_header(struct harmony_header *header,
         if (!word.size) continue;
         if (at_role && alone && word.data == begin && input->started && input->cut) return;
         at_role = false;
-        take_part(header, &word, kind);
+        take_part(header, input, &word, kind);
         if (!word.size && kind != WORD_TYPE) continue;
         header->rest = trim_front(
             (struct vinci_text){word.data, (size_t)(input->text + input->size - word.data)});

@@ -79,6 +79,30 @@ static int shortest_digits(double x, char digits[20], int *point)
     return n;
 }
 
+static double power_of_ten(int n)
+{
+    char text[16];
+    snprintf(text, sizeof text, "1e%d", n);
+    return strtod(text, NULL);
+}
+
+/* What the reference makes of x > 0 written in its fewest digits: it multiplies or divides the
+ * digits, as a double, by a power of ten. That rounds twice, so a double of 16 or 17 digits is
+ * often its neighbour. The prompt shows the neighbour, and so must ours. */
+static double as_reference_reads(double x)
+{
+    char digits[20];
+    int point, n = shortest_digits(x, digits, &point), exponent;
+    if (n <= point && point <= 16)
+        while (n <= point) digits[n++] = '0'; /* written "120.0" */
+    digits[n] = '\0';
+    exponent = point - n;
+    double value = (double)strtoull(digits, NULL, 10);
+    for (; exponent < -308; exponent += 308) value /= 1e308;
+    value = exponent < 0 ? value / power_of_ten(-exponent) : value * power_of_ten(exponent);
+    return value > 0 && isfinite(value) ? value : x;
+}
+
 static void put_real(struct text_out *out, double x)
 {
     char digits[20];
@@ -88,7 +112,7 @@ static void put_real(struct text_out *out, double x)
         put(out, "0.0");
         return;
     }
-    int n = shortest_digits(fabs(x), digits, &point);
+    int n = shortest_digits(as_reference_reads(fabs(x)), digits, &point);
     if (point > 16 || point <= -5) {
         char exponent[16];
         put_bytes(out, digits, 1);
@@ -197,7 +221,8 @@ enum vinci_status harmony_json_load(json_t **out, const char *text, size_t n, co
                           widened.buf.size ? widened.buf.size : n, JSON_ALLOW_NUL, &error);
     buf_free(&widened.buf);
     if (*out) return VINCI_OK;
-    if (widened.failed || json_error_code(&error) == json_error_out_of_memory)
+    /* When memory is short jansson says so or says nothing. */
+    if (widened.failed || !error.text[0] || json_error_code(&error) == json_error_out_of_memory)
         return fail_memory(err, n, what);
     return fail(err, VINCI_BAD_FILE, "%s: not a JSON object or array: %s (line %d, column %d)",
                 what, error.text, error.line, error.column);

@@ -27,6 +27,7 @@ struct vinci_harmony_parser {
     struct buf header;
     enum vinci_role told; /* the header's role where it is known without its words */
     bool started;         /* <|start|> opened the header */
+    bool interrupted;     /* the header was opened inside a content */
     bool undecodable;     /* strict: an id that has no text stands in the header or the content */
 
     struct vinci_message message; /* texts owned, but for the content, which is `content` */
@@ -153,6 +154,7 @@ static void open_header(struct vinci_harmony_parser *parser, bool started, enum 
     parser->header.size = 0;
     parser->started = started;
     parser->told = told;
+    parser->interrupted = false;
     parser->undecodable = false;
     parser->utf8 = (struct vinci_utf8_stream){0};
 }
@@ -256,6 +258,7 @@ static void read_header(const struct vinci_harmony_parser *parser, struct harmon
         .size = parser->header.size,
         .told = parser->told,
         .started = parser->started,
+        .interrupted = parser->interrupted,
         .complete = complete,
         .cut = cut,
     };
@@ -267,11 +270,16 @@ static enum vinci_status begin_with_rest(struct vinci_harmony_parser *parser,
                                          const struct harmony_header *header,
                                          struct vinci_error *err)
 {
-    enum vinci_status status = begin_message(parser, header, err);
+    struct harmony_header own = *header;
+    /* A stray control token inside a content: what follows goes on with it. */
+    if (parser->interrupted && !own.channel.data)
+        own.channel = parser->messages[parser->n_messages - 1].channel;
+    enum vinci_status status = begin_message(parser, &own, err);
     if (status != VINCI_OK) return status;
-    for (size_t i = 0; i < header->rest.size; i++) {
-        const char *c = header->rest.data + i;
-        if (*c == HARMONY_MARK_CHANNEL || *c == HARMONY_MARK_CONSTRAIN) continue;
+    for (size_t i = 0; i < own.rest.size; i++) {
+        const char *c = own.rest.data + i;
+        if (*c == HARMONY_MARK_START || *c == HARMONY_MARK_CHANNEL || *c == HARMONY_MARK_CONSTRAIN)
+            continue;
         if (!buf_append(&parser->content, c, 1)) return no_memory(parser, err);
     }
     show_content(parser, 0);
@@ -310,7 +318,8 @@ static enum vinci_status close_header(struct vinci_harmony_parser *parser,
 static enum vinci_status lenient_start(struct vinci_harmony_parser *parser, struct vinci_error *err)
 {
     enum vinci_status status = VINCI_OK;
-    if (parser->state == IN_CONTENT) status = end_message(parser, VINCI_END_CUT, err);
+    bool interrupted = parser->state == IN_CONTENT;
+    if (interrupted) status = end_message(parser, VINCI_END_CUT, err);
     if (parser->state == IN_HEADER) {
         /* A second <|start|> is a stray one unless something was said before it. */
         size_t n = parser->n_messages;
@@ -318,20 +327,22 @@ static enum vinci_status lenient_start(struct vinci_harmony_parser *parser, stru
         if (status == VINCI_OK && parser->n_messages == n) {
             parser->state = IN_HEADER;
             parser->started = true;
-            if (!buf_append_text(&parser->header, " ")) return no_memory(parser, err);
+            const char mark = HARMONY_MARK_START;
+            if (!buf_append(&parser->header, &mark, 1)) return no_memory(parser, err);
             return bound_header(parser, err);
         }
     }
-    if (status == VINCI_OK) open_header(parser, true, VINCI_ROLE_NONE);
-    return status;
+    if (status != VINCI_OK) return status;
+    open_header(parser, true, VINCI_ROLE_NONE);
+    parser->interrupted = interrupted;
+    return VINCI_OK;
 }
 
 static enum vinci_status lenient_message(struct vinci_harmony_parser *parser,
                                          struct vinci_error *err)
 {
     struct harmony_header header;
-    if (parser->state == IN_CONTENT) return VINCI_OK; /* doubled */
-    if (parser->state == BETWEEN) open_header(parser, false, VINCI_ROLE_NONE);
+    if (parser->state != IN_HEADER) return VINCI_OK; /* doubled or stray */
     if (!append_utf8(&parser->utf8, &parser->header, "", 0, true)) return no_memory(parser, err);
     read_header(parser, &header, true, false);
     return begin_message(parser, &header, err);
@@ -346,6 +357,7 @@ static enum vinci_status lenient_mark(struct vinci_harmony_parser *parser, char 
         enum vinci_status status = end_message(parser, VINCI_END_CUT, err);
         if (status != VINCI_OK) return status;
         open_header(parser, false, role);
+        parser->interrupted = true;
     }
     if (parser->state == BETWEEN) open_header(parser, false, VINCI_ROLE_NONE);
     if (!append_utf8(&parser->utf8, &parser->header, "", 0, true) ||
