@@ -643,7 +643,7 @@ static void test_index_refused(void **state)
         {"{\"weight_map\": {\"a\": \"config.json\"}}", VINCI_BAD_FILE, "safetensors header"},
         {"{\"weight_map\": {\"a\": \"1.safetensors\", \"b\": \"2.safetensors\"}}", VINCI_BAD_FILE,
          "stands twice: in "},
-        {"[]", VINCI_BAD_FILE, "expected a JSON object"},
+        {"[]", VINCI_BAD_FILE, "expected one JSON object"},
         {"", VINCI_BAD_FILE, "not valid JSON"},
     };
     struct temp_folder folder;
