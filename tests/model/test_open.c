@@ -301,6 +301,70 @@ static void test_same_weights(void **state)
                      pairs[i].same ? "the same" : "different");
 }
 
+/* Equal weights could be equally wrong: where some rows of layer 1, expert 5 must lie in each
+ * layout. tiny has hidden and intermediate size 64, 4 heads and 2 of keys and values, of 64. */
+static void check_place(const struct model *model, const char *tensor, size_t offset,
+                        const uint8_t *got)
+{
+    const struct tensor *t = tensor_index_find(&model->index, tensor);
+    assert_non_null(t);
+    if (got != t->data + offset)
+        fail_msg("%s: expected byte %zu, got %td", tensor, offset, got - t->data);
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    enum { EXPERT = 5, ROW = 3 };
+    struct model *model = open_or_fail(GOLDEN "tiny", NULL);
+    const struct layer_weights *l = &model->weights.layers[1];
+    const struct expert_weights *e = &l->experts[EXPERT];
+#define HF(name) "model.layers.1." name
+    size_t gate = EXPERT * 128 + 2 * ROW, down = EXPERT * 64 + ROW; /* 2 blocks a row */
+    check_place(model, HF("mlp.experts.gate_up_proj_blocks"), gate * 32,
+                e->gate.data + ROW * e->gate.row_stride);
+    check_place(model, HF("mlp.experts.gate_up_proj_blocks"), (gate + 1) * 32,
+                e->up.data + ROW * e->up.row_stride);
+    check_place(model, HF("mlp.experts.gate_up_proj_scales"), gate * 2,
+                e->gate.scales + ROW * e->gate.scale_stride);
+    check_place(model, HF("mlp.experts.gate_up_proj_scales"), (gate + 1) * 2,
+                e->up.scales + ROW * e->up.scale_stride);
+    check_place(model, HF("mlp.experts.gate_up_proj_bias"), (gate + 1) * 2,
+                e->up_bias.data + ROW * e->up_bias.stride);
+    check_place(model, HF("mlp.experts.down_proj_blocks"), down * 32,
+                e->down.data + ROW * e->down.row_stride);
+    check_place(model, HF("mlp.experts.down_proj_scales"), down * 2,
+                e->down.scales + ROW * e->down.scale_stride);
+    check_place(model, HF("mlp.experts.down_proj_bias"), down * 2,
+                e->down_bias.data + ROW * e->down_bias.stride);
+    check_place(model, HF("self_attn.v_proj.weight"), ROW * 128, l->v.data + ROW * l->v.row_stride);
+    model_close(model);
+
+    model = open_or_fail(GOLDEN "tiny-original", NULL);
+    l = &model->weights.layers[1];
+    check_place(model, "block.1.attn.qkv.weight", ROW * 128, l->q.data + ROW * l->q.row_stride);
+    check_place(model, "block.1.attn.qkv.weight", 256 * 128, l->k.data);
+    check_place(model, "block.1.attn.qkv.weight", 384 * 128, l->v.data);
+    check_place(model, "block.1.attn.qkv.bias", 384 * 2, l->v_bias.data);
+    model_close(model);
+
+    model = open_or_fail(GOLDEN "tiny-gguf", NULL);
+    e = &model->weights.layers[1].experts[EXPERT];
+    check_place(model, "blk.1.ffn_up_exps.weight", down * 34, e->up.data + ROW * e->up.row_stride);
+    check_place(model, "blk.1.ffn_gate_exps.bias", down * 4,
+                e->gate_bias.data + ROW * e->gate_bias.stride);
+    model_close(model);
+
+    /* Transposed: [experts, hidden, 2 x intermediate] in the file. */
+    model = open_or_fail(GOLDEN "tiny-bf16", NULL);
+    e = &model->weights.layers[1].experts[EXPERT];
+    const struct tensor *t = tensor_index_find(&model->index, HF("mlp.experts.gate_up_proj"));
+    assert_non_null(t);
+    assert_memory_equal(e->up.data + ROW * e->up.row_stride + 7 * 2,
+                        t->data + ((EXPERT * 64 + 7) * 128 + 2 * ROW + 1) * 2, 2);
+    model_close(model);
+}
+
 /* ---- variants that people have -------------------------------------------------------------- */
 
 /* One value in another dtype. */
@@ -726,12 +790,19 @@ static void test_unreadable_and_shrunk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_containers),        cmocka_unit_test(test_describe),
-        cmocka_unit_test(test_published_figures), cmocka_unit_test(test_same_weights),
-        cmocka_unit_test(test_dense_variants),    cmocka_unit_test(test_tied_missing_unused),
-        cmocka_unit_test(test_gguf_forms),        cmocka_unit_test(test_gguf_refused),
-        cmocka_unit_test(test_folders),           cmocka_unit_test(test_index_refused),
-        cmocka_unit_test(test_lfs_pointers),      cmocka_unit_test(test_unreadable_and_shrunk),
+        cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_published_figures),
+        cmocka_unit_test(test_same_weights),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_dense_variants),
+        cmocka_unit_test(test_tied_missing_unused),
+        cmocka_unit_test(test_gguf_forms),
+        cmocka_unit_test(test_gguf_refused),
+        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_index_refused),
+        cmocka_unit_test(test_lfs_pointers),
+        cmocka_unit_test(test_unreadable_and_shrunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
