@@ -27,8 +27,12 @@ override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm
 override LDFLAGS += $(SANITIZE)
 
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
-LIB_SRC := $(wildcard src/base/*.c src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c \
-	src/engine/*.c src/comm/*.c)
+# Kernels of another architecture are left out.
+KERNELS_x86_64 := avx2 avxvnni avx512%
+KERNELS_aarch64 := neon
+OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aarch64))
+LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
+	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/engine/*.c src/comm/*.c))
 CLI_SRC := $(wildcard src/cli/*.c src/bench/*.c src/serve/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/*.c)
@@ -79,8 +83,11 @@ $(SHARE): $(BUILD)/vinci
 # One instruction set, one file, its own flags; the rest of the program is baseline.
 ifeq ($(ARCH),x86_64)
 $(BUILD)/src/device/cpu/kernels_avx2.o: override CFLAGS += -mavx2 -mfma -mf16c
+$(BUILD)/src/device/cpu/kernels_avxvnni.o: override CFLAGS += -mavx2 -mfma -mf16c -mavxvnni
 $(BUILD)/src/device/cpu/kernels_avx512%.o: override CFLAGS += -mavx2 -mfma -mf16c -mavx512f \
 	-mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mtune=icelake-server
+else ifeq ($(ARCH),aarch64)
+$(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += -march=armv8.2-a+dotprod
 endif
 
 # What reads files is also checked for conversions that lose values.

@@ -4,17 +4,42 @@
 #include <stdio.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 static bool always(void)
 {
     return true;
 }
 
 #if defined(__x86_64__)
+/* __builtin_cpu_supports also asks the system whether it saves the registers. */
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
+/* Leaf 7, sub-leaf 1, EAX bit 4: not every compiler's __builtin_cpu_supports knows it. */
+static bool has_avxvnni(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
 static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
+}
+#elif defined(__aarch64__)
+static bool has_dotprod(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 }
 #endif
 
@@ -26,7 +51,11 @@ static const struct {
 } levels[] = {
     {"scalar", always, kernels_scalar_fill},
 #if defined(__x86_64__)
+    {"avx2", has_avx2, kernels_avx2_fill},
+    {"avxvnni", has_avxvnni, kernels_avxvnni_fill},
     {"avx512", has_avx512, kernels_avx512_fill},
+#elif defined(__aarch64__)
+    {"neon", has_dotprod, kernels_neon_fill},
 #endif
 };
 
@@ -43,7 +72,8 @@ enum vinci_status cpu_kernels_select(struct cpu_kernels *out, const char *level,
                                      struct vinci_error *err)
 {
     const char *wanted = level ? level : cpu_kernels_level(0);
-    for (size_t i = 0; i < N_LEVELS && levels[i].available(); i++) {
+    for (size_t i = 0; i < N_LEVELS; i++) {
+        if (!levels[i].available()) continue;
         levels[i].fill(out);
         if (strcmp(levels[i].name, wanted) == 0) return VINCI_OK;
     }

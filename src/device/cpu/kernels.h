@@ -133,7 +133,7 @@ typedef void attention_merge_fn(struct attention_state *total, const struct atte
 /* ---- the table ----------------------------------------------------------------------------- */
 
 struct cpu_kernels {
-    const char *isa; /* "scalar", "avx2", "avx512", "neon" */
+    const char *isa; /* "scalar", "avx2", "avxvnni", "avx512", "neon" */
 
     linear_fn *f32_linear[DTYPE_COUNT]; /* every weight dtype but U8 */
     linear_fn *q8_linear[DTYPE_COUNT];  /* Q8_0, MXFP4, MXFP4_GGUF; NULL for the others */
@@ -171,6 +171,7 @@ struct cpu_kernels {
 void kernels_scalar_fill(struct cpu_kernels *table);
 #if defined(__x86_64__)
 void kernels_avx2_fill(struct cpu_kernels *table);
+void kernels_avxvnni_fill(struct cpu_kernels *table);
 void kernels_avx512_fill(struct cpu_kernels *table);
 #elif defined(__aarch64__)
 void kernels_neon_fill(struct cpu_kernels *table);
