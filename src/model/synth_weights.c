@@ -60,7 +60,7 @@ enum vinci_status synth_pool_init(struct synth_pool *pool, uint64_t seed, uint64
         memcpy(pool->uniform + 8 * i, &word, 8);
     }
     for (size_t i = 0; i < pool->n_blocks; i++)
-        pool->half[i] = random_u64(seed, UINT64_C(1) << 40 | i) >> 63;
+        pool->half[i] = (uint8_t)(random_u64(seed, UINT64_C(1) << 40 | i) >> 63);
     fill_quantiles(pool->quantile);
     return VINCI_OK;
 }
