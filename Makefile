@@ -11,6 +11,8 @@ LIBDIR ?= $(PREFIX)/lib
 CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 OBJCOPY ?= objcopy
+# Where tests find what is too large for the repository; they skip what is not there.
+SHARED ?= $(CURDIR)/../shared
 # What runs a program that was built: empty, or an emulator when cross-compiling (see aarch64).
 RUN ?=
 
@@ -91,7 +93,7 @@ $(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += -march=armv8.2-a+dotp
 endif
 
 # What reads files is also checked for conversions that lose values.
-$(BUILD)/src/model/%.o $(BUILD)/src/base/gguf_file.o: override CFLAGS += -Wconversion
+$(BUILD)/src/model/%.o $(BUILD)/src/text/%.o $(BUILD)/src/base/gguf_file.o: override CFLAGS += -Wconversion
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -111,7 +113,8 @@ $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
 	$(LINK_TEST)
 $(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
-$(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"'
+$(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"' \
+	-DTEST_SHARED='"$(SHARED)"'
 
 tests: $(TESTS) all
 

@@ -90,17 +90,25 @@ const char *utf8_quote(char out[UTF8_QUOTE_BYTES], const char *text, size_t n)
     return out;
 }
 
+/* The first two bytes of a surrogate: ill-formed already, but held until the third is there, as the
+ * reference decoder does, so that what a token shows is the same. */
+static bool is_half_surrogate(const uint8_t *held, size_t n_held)
+{
+    return n_held == 2 && held[0] == 0xed && held[1] >= 0xa0 && held[1] <= 0xbf;
+}
+
 size_t vinci_utf8_stream_next(struct vinci_utf8_stream *stream, const char *bytes, size_t n,
                               bool flush, char *out)
 {
     uint8_t *held = stream->held;
     size_t n_held = stream->n_held, n_out = 0;
-    for (size_t i = 0; i < n; i++) {
-        held[n_held++] = (uint8_t)bytes[i];
+    for (size_t i = 0; i < n + flush; i++) {
+        bool last = i == n;
+        if (!last) held[n_held++] = (uint8_t)bytes[i];
         while (n_held) {
             size_t length;
             enum utf8_part part = utf8_look(held, n_held, &length);
-            if (part == UTF8_CUT) break;
+            if (!last && (part == UTF8_CUT || is_half_surrogate(held, n_held))) break;
             const void *shown = part == UTF8_WHOLE ? (const void *)held : replacement;
             size_t n_shown = part == UTF8_WHOLE ? length : sizeof replacement;
             memcpy(out + n_out, shown, n_shown);
@@ -108,11 +116,6 @@ size_t vinci_utf8_stream_next(struct vinci_utf8_stream *stream, const char *byte
             n_held -= length;
             memmove(held, held + length, n_held);
         }
-    }
-    if (flush && n_held) {
-        memcpy(out + n_out, replacement, sizeof replacement);
-        n_out += sizeof replacement;
-        n_held = 0;
     }
     stream->n_held = (uint8_t)n_held;
     return n_out;
