@@ -33,8 +33,8 @@ for command in $all; do
 done
 ok 'all options are in the completions and in the manual'
 
-# complete WORD...: what bash offers for the last word.
-complete()
+# offers WORD...: what bash offers for the last word.
+offers()
 {
     bash -c '. "$1"; shift
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -43,17 +43,17 @@ complete()
 }
 if command -v bash >/dev/null; then
     check 'bash: it parses' bash -n "$folder/vinci.bash"
-    complete gen
+    offers gen
     check 'bash: a command' test "$(cat "$out")" = generate
-    complete generate --temp
+    offers generate --temp
     check 'bash: an option' test "$(cat "$out")" = --temperature
-    complete logits --kv f3
+    offers logits --kv f3
     check 'bash: a word' test "$(cat "$out")" = f32
-    complete generate -m tests/she
+    offers generate -m tests/she
     check 'bash: a file' test "$(cat "$out")" = tests/shell.sh
-    complete help tok
+    offers help tok
     check 'bash: a command behind help' test "$(cat "$out")" = tokenize
-    complete generate --seed ''
+    offers generate --seed ''
     check 'bash: nothing for a number' test -z "$(cat "$out")"
     check 'bash: no complaints' is_empty "$err"
 fi
