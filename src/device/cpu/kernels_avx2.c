@@ -200,14 +200,10 @@ INLINE void f32_panel_many(enum dtype dtype, const struct linear_args *args, siz
             }
         }
         for (size_t t = 0; t < n_tokens;) {
-            size_t left = n_tokens - t;
-            if (left == 2 || left == 4) {
-                f32_tile(panel, n / 16, x + t, k, 2, state + t);
-                t += 2;
-            } else {
-                f32_tile(panel, n / 16, x + t, k, 3, state + t);
-                t += 3;
-            }
+            size_t left = n_tokens - t, n_now = left == 2 || left == 4 ? 2 : 3;
+            if (n_now == 3) f32_tile(panel, n / 16, x + t, k, 3, state + t);
+            else f32_tile(panel, n / 16, x + t, k, 2, state + t);
+            t += n_now;
         }
     }
     for (size_t t = 0; t < n_tokens; t++)
@@ -313,6 +309,13 @@ INLINE float sum_16(__m256 low, __m256 high)
     return _mm_cvtss_f32(_mm_add_ss(t, _mm_movehdup_ps(t)));
 }
 
+INLINE float max_8(__m256 m)
+{
+    __m128 m4 = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
+    m4 = _mm_max_ps(m4, _mm_movehl_ps(m4, m4));
+    return _mm_cvtss_f32(_mm_max_ss(m4, _mm_movehdup_ps(m4)));
+}
+
 static void q8_quantise_avx2(const float *x, size_t n_cols, enum q8_order order, void *out)
 {
     const __m256i bytes = _mm256_set1_epi32(255),
@@ -331,9 +334,7 @@ static void q8_quantise_avx2(const float *x, size_t n_cols, enum q8_order order,
             v[i] = _mm256_loadu_ps(x + 8 * i);
             m = _mm256_max_ps(absolute(v[i]), m); /* a NaN on the left is left out */
         }
-        __m128 m4 = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
-        m4 = _mm_max_ps(m4, _mm_movehl_ps(m4, m4));
-        float max = _mm_cvtss_f32(_mm_max_ss(m4, _mm_movehdup_ps(m4)));
+        float max = max_8(m);
         if (max < Q8_MAX_MIN) max = 0;
         __m256 inverse = _mm256_set1_ps(max > 0 ? 127.0f / max : 0);
         __m256i q[4]; /* NaN gives 0x80000000, whose low byte is 0 */
@@ -486,17 +487,28 @@ INLINE __m256 in_range(size_t j, size_t begin, size_t end)
                             _mm256_cmpgt_epi32(_mm256_set1_epi32((int)end), at)));
 }
 
+/* The largest of `max` and the scores; a NaN on the left of _mm256_max_ps is left out, as it is by
+ * a comparison. */
+INLINE float max_score(const float *s, size_t begin, size_t end, float max)
+{
+    __m256 m[2] = {_mm256_set1_ps(max), _mm256_set1_ps(max)};
+    for (size_t j = begin / 16 * 16; j < end; j += 16) {
+        UNROLL
+        for (size_t h = 0; h < 2; h++) {
+            __m256 x = _mm256_load_ps(s + j + 8 * h);
+            if (j < begin || j + 16 > end)
+                x = _mm256_blendv_ps(m[h], x, in_range(j + 8 * h, begin, end));
+            m[h] = _mm256_max_ps(x, m[h]);
+        }
+    }
+    return max_8(_mm256_max_ps(m[0], m[1]));
+}
+
 /* Scores to p, the state's maximum and sums along; acc scaled where the maximum grew. */
 INLINE void softmax_row(struct attention_state *state, size_t head_dim, size_t begin, size_t end,
                         float *s)
 {
-    __m256 m = _mm256_set1_ps(state->max); /* the same NaN rule as the comparison: left out */
-    for (size_t j = begin / 8 * 8; j < end; j += 8)
-        m = _mm256_max_ps(_mm256_blendv_ps(m, _mm256_load_ps(s + j), in_range(j, begin, end)), m);
-    __m128 m4 = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
-    m4 = _mm_max_ps(m4, _mm_movehl_ps(m4, m4));
-    float max = _mm_cvtss_f32(_mm_max_ss(m4, _mm_movehdup_ps(m4)));
-
+    float max = max_score(s, begin, end, state->max);
     __m256 sum[2] = {_mm256_loadu_ps(state->sum), _mm256_loadu_ps(state->sum + 8)};
     if (max != state->max) {
         float c = exp_f32(state->max - max);
@@ -513,7 +525,7 @@ INLINE void softmax_row(struct attention_state *state, size_t head_dim, size_t b
         UNROLL
         for (size_t h = 0; h < 2; h++) {
             __m256 p = exp_8(_mm256_sub_ps(_mm256_load_ps(s + j + 8 * h), _mm256_set1_ps(max)));
-            p = _mm256_and_ps(p, in_range(j + 8 * h, begin, end));
+            if (j < begin || j + 16 > end) p = _mm256_and_ps(p, in_range(j + 8 * h, begin, end));
             sum[h] = _mm256_add_ps(sum[h], p);
             _mm256_store_ps(s + j + 8 * h, p);
         }

@@ -247,7 +247,7 @@ INLINE void q8_panel(enum dtype dtype, const struct linear_args *args, const str
             _mm_prefetch((const char *)p + (8 + i) * stride, _MM_HINT_T0);
         UNROLL
         for (size_t i = 0; i < 4; i++) {
-            if (b + i >= n_blocks) break;
+            if (b + i >= n_blocks) continue;
             q8_block(dtype, p, stride, e, act, n_tokens, sums + i * n_tokens);
             p += block_bytes;
             act += n_tokens;
