@@ -107,8 +107,8 @@ static bool check_linear_case(struct subject *s, struct rng *rng, const struct l
     else test_rows_new(&x, rng, c->n_tokens, c->n_cols, c->fill);
     guarded_new(&y, n_out * sizeof(float), sizeof(float));
     guarded_new(&expected, n_out * sizeof(float), sizeof(float));
-    guarded_new(&scratch, s->kernels->linear_scratch_bytes(c->n_cols), 64);
-    guarded_new(&scalar_scratch, s->scalar->linear_scratch_bytes(c->n_cols), 64);
+    guarded_new(&scratch, cpu_kernels_scratch_bytes(s->kernels, c->n_cols), 64);
+    guarded_new(&scalar_scratch, cpu_kernels_scratch_bytes(s->scalar, c->n_cols), 64);
     memset(scratch.data, 0xff, scratch.n);
 
     struct linear_args args = {

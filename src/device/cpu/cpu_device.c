@@ -158,11 +158,12 @@ static bool create_threads(struct cpu_device *device, size_t max_cols)
 {
     const struct model_config *config = device->config;
     size_t n_rows = 2 * max_size(ATTENTION_ROWS, config->n_heads / config->n_kv_heads);
+    size_t scratch_bytes = cpu_kernels_scratch_bytes(&device->kernels, max_cols);
     device->threads = array_new_zero(device->base.n_threads, sizeof *device->threads);
     if (!device->threads) return false;
     for (unsigned i = 0; i < device->base.n_threads; i++) {
         struct thread_scratch *scratch = &device->threads[i];
-        scratch->linear = keep(device, device->kernels.linear_scratch_bytes(max_cols), 1);
+        scratch->linear = keep(device, scratch_bytes, 1);
         scratch->states = keep(device, n_rows, sizeof *scratch->states);
         scratch->acc = keep(device, n_rows * config->head_dim, sizeof(float));
         scratch->row = keep(device, max_size(config->n_hidden, MAX_HEAD_DIM), sizeof(float));

@@ -39,7 +39,7 @@ enum {
 
 /* What one thread needs for itself. */
 struct thread_scratch {
-    void *linear;                   /* kernels' linear_scratch_bytes */
+    void *linear;                   /* cpu_kernels_scratch_bytes */
     struct attention_state *states; /* [2][ATTENTION_ROWS]: a split's, and the totals */
     float *acc;                     /* [2][ATTENTION_ROWS][head_dim], behind the states */
     float *row;                     /* [max(n_hidden, head_dim)] */

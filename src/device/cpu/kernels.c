@@ -68,6 +68,21 @@ const char *cpu_kernels_level(size_t i)
     return NULL;
 }
 
+/* A table may hold products of several levels: the one that needs most decides. */
+size_t cpu_kernels_scratch_bytes(const struct cpu_kernels *kernels, size_t n_cols)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < N_LEVELS && levels[i].available(); i++) {
+        struct cpu_kernels table;
+        kernels_scalar_fill(&table);
+        levels[i].fill(&table);
+        size_t n_bytes = table.linear_scratch_bytes(n_cols);
+        most = n_bytes > most ? n_bytes : most;
+        if (strcmp(levels[i].name, kernels->isa) == 0) break;
+    }
+    return most;
+}
+
 enum vinci_status cpu_kernels_select(struct cpu_kernels *out, const char *level,
                                      struct vinci_error *err)
 {

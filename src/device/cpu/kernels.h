@@ -78,7 +78,7 @@ struct linear_args {
     const void *const *x; /* [n_tokens]: f32 rows of n_cols, or packed int8 rows */
     float *const *y;      /* [n_tokens]: y[t][r], r counted over the whole matrix */
     size_t n_tokens;      /* >= 1 */
-    void *scratch; /* of this thread, linear_scratch_bytes(n_cols) of the table, 64-byte aligned */
+    void *scratch; /* of this thread, cpu_kernels_scratch_bytes(table, n_cols), 64-byte aligned */
 };
 
 /* Rows [row_begin, row_end) for all tokens. */
@@ -137,7 +137,7 @@ struct cpu_kernels {
 
     linear_fn *f32_linear[DTYPE_COUNT]; /* every weight dtype but U8 */
     linear_fn *q8_linear[DTYPE_COUNT];  /* Q8_0, MXFP4, MXFP4_GGUF; NULL for the others */
-    size_t (*linear_scratch_bytes)(size_t n_cols); /* largest that any linear needs; may be 0 */
+    size_t (*linear_scratch_bytes)(size_t n_cols); /* what this level's own products need */
     size_t row_tile; /* rows that a task should hold a multiple of; at most 64 */
 
     q8_quantise_fn *q8_quantise;
@@ -184,5 +184,8 @@ const char *cpu_kernels_level(size_t i);
  * sentence lists the others. */
 enum vinci_status cpu_kernels_select(struct cpu_kernels *out, const char *level,
                                      struct vinci_error *err);
+
+/* Scratch that any product of the table needs for matrices of up to n_cols columns. */
+size_t cpu_kernels_scratch_bytes(const struct cpu_kernels *kernels, size_t n_cols);
 
 #endif
