@@ -1,89 +1,10 @@
-/* tokenizer_case.c - vectors, temporary files and tokenizers in other formats, for tests. */
+/* tokenizer_case.c - tokenizers in other formats and in memory, for tests. */
 #include "tokenizer_case.h"
 
 #include "text/tokenizer_file.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static char folder[64];
-static char paths[2][128];
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s\n", what);
-    exit(1);
-}
-
-struct buf case_read(const char *path)
-{
-    struct buf buf = {0};
-    char chunk[65536];
-    FILE *file = fopen(path, "rb");
-    if (!file) die(path);
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;)
-        if (!buf_append(&buf, chunk, n)) die(path);
-    fclose(file);
-    if (!buf_reserve(&buf, 0)) die(path);
-    return buf;
-}
-
-void case_write(const char *path, const void *data, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(data, 1, n, file) != n || fclose(file) != 0) die(path);
-}
-
-const char *case_path(const char *name)
-{
-    static unsigned turn;
-    if (!*folder) {
-        const char *parent = getenv("TMPDIR");
-        snprintf(folder, sizeof folder, "%s/vinci-test-XXXXXX",
-                 parent && strlen(parent) < 40 ? parent : "/tmp");
-        if (!mkdtemp(folder)) die(folder);
-    }
-    char *path = paths[turn++ % 2];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-void case_remove_files(void)
-{
-    char command[96];
-    if (!*folder) return;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command) != 0) die(command);
-    folder[0] = '\0';
-}
-
-json_t *case_lines(const char *path)
-{
-    json_t *lines = json_array();
-    struct buf text = case_read(path);
-    for (char *p = text.data, *end; *p; p = end + 1) {
-        end = strchr(p, '\n');
-        if (!end) break;
-        json_t *line = json_loadb(p, (size_t)(end - p), JSON_ALLOW_NUL, NULL);
-        if (!line) die(path);
-        json_array_append_new(lines, line);
-    }
-    buf_free(&text);
-    if (json_array_size(lines) == 0) die(path);
-    return lines;
-}
-
-struct case_ids case_ids(const json_t *array)
-{
-    struct case_ids list = {NULL, json_array_size(array)};
-    list.ids = malloc((list.n + 1) * sizeof *list.ids);
-    if (!list.ids || !json_is_array(array)) die("no ids");
-    for (size_t i = 0; i < list.n; i++)
-        list.ids[i] = (int32_t)json_integer_value(json_array_get(array, i));
-    return list;
-}
 
 bool case_ids_equal(const json_t *array, const int32_t *ids, size_t n)
 {
@@ -91,6 +12,19 @@ bool case_ids_equal(const json_t *array, const int32_t *ids, size_t n)
     for (size_t i = 0; i < n; i++)
         if (json_integer_value(json_array_get(array, i)) != ids[i]) return false;
     return true;
+}
+
+enum vinci_status case_load(struct vinci_tokenizer **out, const void *data, size_t n,
+                            struct vinci_error *err)
+{
+    static char path[] = "FILE";
+    uint8_t *copy = malloc(n + !n);
+    if (!copy) abort();
+    if (n) memcpy(copy, data, n);
+    struct file_map map = {.data = copy, .size = n, .fd = -1, .path = path};
+    enum vinci_status status = tokenizer_load(out, &map, err);
+    free(copy);
+    return status;
 }
 
 /* ---- other formats ------------------------------------------------------------------------- */

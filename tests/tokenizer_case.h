@@ -1,8 +1,8 @@
-/* tokenizer_case.h - what the tests of the tokenizer share: lines of a vector file, ids of a JSON
- * array, files below a temporary folder, and a tokenizer written as the other formats would have
- * it, so that a lone clone tests every reader on the whole vocabulary.
+/* tokenizer_case.h - what the tests of the tokenizer share: a tokenizer written as another format
+ * would have it, so that a lone clone tests every reader on the whole vocabulary, and a tokenizer
+ * read from memory.
  *
- * The helpers end the program when memory or a vector file is missing. */
+ * The helpers end the program when memory is short. */
 #ifndef TESTS_TOKENIZER_CASE_H
 #define TESTS_TOKENIZER_CASE_H
 
@@ -11,30 +11,16 @@
 
 #include <jansson.h>
 
-/* Both end in ".../": the vectors and, beside the repository, what it shares with others. */
 #define PUBLISHED_TIKTOKEN TEST_VECTORS "/tokenizer/o200k_base.tiktoken"
 #define PUBLISHED_JSON TEST_SHARED "/tokenizer/tokenizer.json"
-
-/* An array of the objects in a file, one a line. */
-json_t *case_lines(const char *path);
-
-struct case_ids {
-    int32_t *ids;
-    size_t n;
-};
-struct case_ids case_ids(const json_t *array);
 
 /* True when the array has exactly these ids. */
 bool case_ids_equal(const json_t *array, const int32_t *ids, size_t n);
 
-/* A whole file. */
-struct buf case_read(const char *path);
-void case_write(const char *path, const void *data, size_t n);
-
-/* A path for `name` in this program's temporary folder, which case_remove_files empties. Good until
- * the call after the next. */
-const char *case_path(const char *name);
-void case_remove_files(void);
+/* Reads n bytes as a file called "FILE". They are copied to memory of exactly this size, so that a
+ * sanitizer sees a read beyond the end. */
+enum vinci_status case_load(struct vinci_tokenizer **out, const void *data, size_t n,
+                            struct vinci_error *err);
 
 enum case_merges { MERGES_AS_PAIRS, MERGES_AS_TEXTS };
 

@@ -2,6 +2,8 @@
  * of texts, of texts with special tokens, of bytes that are not UTF-8; bytes and streamed text of
  * ids. What is not in the repository (tokenizer.json, 27 MB) is written from the .tiktoken file by
  * the test, and the published one is read too where it is at hand. */
+#include "harmony_case.h"
+#include "temp_folder.h"
 #include "text/tokenizer_file.h"
 #include "tokenizer_case.h"
 
@@ -64,18 +66,20 @@ static void open_source(struct source *source, const char *path)
 static int open_all(void **state)
 {
     (void)state;
+    struct temp_folder folder;
+    temp_folder_make(&folder);
     open_source(&sources[0], PUBLISHED_TIKTOKEN);
     for (size_t i = 1; i <= 3; i++) {
         struct buf file = {0};
-        const char *path = case_path("tokenizer");
         if (i == 3) case_write_gguf(&file, sources[0].tokenizer);
         else
             case_write_json(&file, sources[0].tokenizer, i == 1 ? MERGES_AS_PAIRS : MERGES_AS_TEXTS,
                             200019);
-        case_write(path, file.data, file.size);
-        open_source(&sources[i], path);
+        temp_write(&folder, "tokenizer", file.data, file.size);
+        open_source(&sources[i], temp_path(&folder, "tokenizer"));
         buf_free(&file);
     }
+    temp_folder_remove(&folder);
     if (access(PUBLISHED_JSON, R_OK) == 0) open_source(&sources[4], PUBLISHED_JSON);
     else print_message("%s: not there, left out\n", PUBLISHED_JSON);
     return 0;
@@ -85,7 +89,6 @@ static int close_all(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++) vinci_tokenizer_close(sources[i].tokenizer);
-    case_remove_files();
     return 0;
 }
 
@@ -118,7 +121,7 @@ static bool unicode_is_older_than_16(void)
 static void test_encode(void **state)
 {
     (void)state;
-    json_t *lines = case_lines(TEST_VECTORS "/text/encode.jsonl"), *line;
+    json_t *lines = harmony_lines("encode.jsonl"), *line;
     size_t i, n_excused = 0;
     FOR_EACH(source)
     {
@@ -143,7 +146,7 @@ static void test_encode(void **state)
 static void test_encode_special(void **state)
 {
     (void)state;
-    json_t *lines = case_lines(TEST_VECTORS "/text/encode_special.jsonl"), *line;
+    json_t *lines = harmony_lines("encode_special.jsonl"), *line;
     size_t i;
     FOR_EACH(source)
     {
@@ -175,14 +178,14 @@ static size_t bytes_of_hex(const json_t *hex, char *bytes)
 /* The bytes of the ids are exactly these. */
 static bool decodes(const struct vinci_tokenizer *tokenizer, const json_t *array, const json_t *hex)
 {
-    struct case_ids ids = case_ids(array);
+    struct ids ids = ids_of_json(array);
     struct vinci_error err = {0};
     char *text = NULL, *bytes = malloc(json_string_length(hex) + 1);
     size_t n, n_bytes = bytes_of_hex(hex, bytes);
     if (vinci_detokenize(tokenizer, ids.ids, ids.n, &text, &n, &err)) fail_msg("%s", err.text);
     bool same = n == n_bytes && memcmp(text, bytes, n) == 0 && text[n] == '\0';
     vinci_free(text);
-    free(ids.ids);
+    ids_free(&ids);
     free(bytes);
     return same;
 }
@@ -190,7 +193,7 @@ static bool decodes(const struct vinci_tokenizer *tokenizer, const json_t *array
 static void test_encode_bytes(void **state)
 {
     (void)state;
-    json_t *lines = case_lines(TEST_VECTORS "/text/encode_bytes.jsonl"), *line;
+    json_t *lines = harmony_lines("encode_bytes.jsonl"), *line;
     size_t i;
     FOR_EACH(source)
     {
@@ -214,7 +217,7 @@ static bool streams(const struct vinci_tokenizer *tokenizer, const json_t *array
                     const json_t *shown)
 {
     struct vinci_utf8_stream stream = {0};
-    struct case_ids ids = case_ids(array);
+    struct ids ids = ids_of_json(array);
     bool same = json_array_size(shown) == ids.n + 1;
     for (size_t i = 0; i <= ids.n && same; i++) {
         const json_t *expected = json_array_get(shown, i);
@@ -226,14 +229,14 @@ static bool streams(const struct vinci_tokenizer *tokenizer, const json_t *array
             n == json_string_length(expected) && memcmp(out, json_string_value(expected), n) == 0;
         free(out);
     }
-    free(ids.ids);
+    ids_free(&ids);
     return same;
 }
 
 static void test_decode(void **state)
 {
     (void)state;
-    json_t *lines = case_lines(TEST_VECTORS "/text/decode.jsonl"), *line;
+    json_t *lines = harmony_lines("decode.jsonl"), *line;
     size_t i;
     FOR_EACH(source)
     {
@@ -363,7 +366,7 @@ static void test_repeated_pieces(void **state)
 {
     (void)state;
     const struct vinci_tokenizer *tokenizer = sources[0].tokenizer;
-    json_t *lines = case_lines(TEST_VECTORS "/text/encode.jsonl"), *line;
+    json_t *lines = harmony_lines("encode.jsonl"), *line;
     struct buf text = {0};
     struct token_list expected = {0}, got = {0};
     uint32_t random = 7;
@@ -418,7 +421,7 @@ static void test_threads(void **state)
     enum { N_THREADS = 4 };
     pthread_t threads[N_THREADS];
     int wrong[N_THREADS] = {0};
-    thread_lines = case_lines(TEST_VECTORS "/text/encode.jsonl");
+    thread_lines = harmony_lines("encode.jsonl");
     for (int i = 0; i < N_THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, encode_all, &wrong[i]), 0);
     for (int i = 0; i < N_THREADS; i++) {
