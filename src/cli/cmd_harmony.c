@@ -32,7 +32,7 @@ static const struct option_group groups[] = {
 
 static const struct command_example examples[] = {
     {"harmony render --jsonl -m gpt-oss-20b < render.jsonl", "conversations to token ids"},
-    {"harmony parse --jsonl --lenient --tokenizer o200k_base.tiktoken < parse.jsonl",
+    {"harmony parse --jsonl --lenient -m gpt-oss-20b < parse.jsonl",
      "what a server would make of these tokens"},
     {0}};
 

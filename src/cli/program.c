@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -109,6 +110,7 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     set_handler(SIGTERM, on_stop_signal, SA_RESETHAND);
     set_handler(SIGBUS, on_bus_error, 0);
     signal(SIGPIPE, SIG_IGN);
+    setenv("HWLOC_HIDE_ERRORS", "2", 0); /* hwloc would write to standard error by itself */
     const char *term = variable("TERM");
     program->progress = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
     program->color = program->progress && !variable("NO_COLOR");
@@ -225,7 +227,9 @@ void memory_use_now(struct memory_use *use)
                   {"RssFile:", offsetof(struct memory_use, mapped)},
                   {"RssAnon:", offsetof(struct memory_use, own)}};
     char line[256];
+    struct rusage usage;
     *use = (struct memory_use){0};
+    if (getrusage(RUSAGE_SELF, &usage) == 0) use->peak = (uint64_t)usage.ru_maxrss * 1024;
     FILE *file = fopen("/proc/self/status", "r");
     if (!file) return;
     while (fgets(line, sizeof line, file))

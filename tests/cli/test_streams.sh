@@ -16,9 +16,14 @@ END
 check 'a prompt from standard input' test $? -eq 0
 expect 'an empty prompt file' 2 generate -m $model --prompt-file /dev/null
 
+# A generation that goes on until it is stopped: from ids, so no token ends it.
+echo '1 2 3' >"$folder/ids"
+endless="generate -m $model --ids $folder/ids -n 130000"
+
 # A reader that goes away: status 4, no words.
 {
-    vinci generate -m $model --prompt Hello --max-new-tokens 20000 2>"$err"
+    # shellcheck disable=SC2086
+    vinci $endless 2>"$err"
     echo $? >"$folder/status"
 } | head -c 1 >"$out"
 check 'a reader that goes away: status 4' test "$(cat "$folder/status")" = 4
@@ -56,8 +61,7 @@ check 'all closed: the model is not written to' test "$before" = "$(cksum <$mode
 interrupt()
 {
     # shellcheck disable=SC2086
-    timeout -s "$1" -k 20 1 $RUN "$BUILD/vinci" generate -m $model --prompt Hello -n 100000 --temperature 1 \
-        >"$out" 2>"$err"
+    timeout -s "$1" -k 20 1 "$BUILD/vinci" $endless >"$out" 2>"$err"
     echo $? >"$folder/status"
     [ "$(cat "$folder/status")" = 124 ]
 }
@@ -67,13 +71,13 @@ if [ -z "$RUN" ] && command -v timeout >/dev/null; then
     check 'Ctrl-C: what was generated is there' test -s "$out"
     check 'a request to end' interrupt TERM
     # The status behind timeout's 124:
-    timeout --preserve-status -s INT 1 "$BUILD/vinci" generate -m $model --prompt Hello -n 100000 \
-        --temperature 1 >/dev/null 2>&1
+    # shellcheck disable=SC2086
+    timeout --preserve-status -s INT 1 "$BUILD/vinci" $endless >/dev/null 2>&1
     check 'Ctrl-C: status 11' test $? -eq 11
     timeout --preserve-status -s INT 1 "$BUILD/vinci" bench -m $model -n 1000 --iters 1000000 >"$out" 2>"$err"
     check 'Ctrl-C in bench: status 11' test $? -eq 11
-    timeout --preserve-status -s BUS 1 "$BUILD/vinci" generate -m $model --prompt Hello -n 100000 \
-        >/dev/null 2>"$err"
+    # shellcheck disable=SC2086
+    timeout --preserve-status -s BUS 1 "$BUILD/vinci" $endless >/dev/null 2>"$err"
     check 'a mapped file that shrank: status 4' test $? -eq 4
     says 'a mapped file that shrank: words' 'shrank or became unreadable' "$err"
 fi
