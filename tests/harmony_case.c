@@ -76,55 +76,63 @@ void ids_free(struct ids *ids)
     *ids = (struct ids){0};
 }
 
-/* A byte below the number of rows is a row; 0xc0 and above, with two more bytes, any id, unknown
- * ones among them; the rest are the tokens of single bytes and half characters. */
+#define N_ROWS 32
+
+/* The tokens of row i of a table of control tokens and header words. */
+static const struct ids *row_ids(size_t i)
+{
+    static const char *const rows[N_ROWS] = {"<|start|>",
+                                             "<|end|>",
+                                             "<|message|>",
+                                             "<|channel|>",
+                                             "<|constrain|>",
+                                             "<|call|>",
+                                             "<|return|>",
+                                             "<|endoftext|>",
+                                             "assistant",
+                                             "user",
+                                             "tool",
+                                             "system",
+                                             "final",
+                                             "analysis",
+                                             "commentary",
+                                             " to=",
+                                             "functions",
+                                             ".",
+                                             "f",
+                                             " json",
+                                             "json",
+                                             " code",
+                                             "python",
+                                             " ",
+                                             "\n",
+                                             "{\"",
+                                             ":",
+                                             "\u4e2d",
+                                             "\U0001f600",
+                                             "<|reserved_200013|>",
+                                             "<|startoftext|>",
+                                             "<|endofprompt|>"};
+    static struct ids ids[N_ROWS]; /* encoded once: the fuzzer comes here for every byte */
+    if (!ids[i].ids) ids[i] = ids_of_text(rows[i]);
+    return &ids[i];
+}
+
+/* A byte below N_ROWS is a row; 0xc0 and above, with two more bytes, any id, unknown ones among
+ * them; the rest are the tokens of single bytes and half characters. */
 struct ids ids_of_bytes(const uint8_t *bytes, size_t n)
 {
-    static const char *const rows[] = {"<|start|>",
-                                       "<|end|>",
-                                       "<|message|>",
-                                       "<|channel|>",
-                                       "<|constrain|>",
-                                       "<|call|>",
-                                       "<|return|>",
-                                       "<|endoftext|>",
-                                       "assistant",
-                                       "user",
-                                       "tool",
-                                       "system",
-                                       "final",
-                                       "analysis",
-                                       "commentary",
-                                       " to=",
-                                       "functions",
-                                       ".",
-                                       "f",
-                                       " json",
-                                       "json",
-                                       " code",
-                                       "python",
-                                       " ",
-                                       "\n",
-                                       "{\"",
-                                       ":",
-                                       "\u4e2d",
-                                       "\U0001f600",
-                                       "<|reserved_200013|>",
-                                       "<|startoftext|>",
-                                       "<|endofprompt|>"};
     struct buf ids = {0};
     for (size_t i = 0; i < n; i++) {
         int32_t id = bytes[i];
-        bool is_row = bytes[i] < sizeof rows / sizeof *rows;
+        struct ids one = {&id, 1};
+        const struct ids *row = id < N_ROWS ? row_ids(bytes[i]) : &one;
         if (bytes[i] >= 0xc0 && i + 2 < n) {
             id = (bytes[i] & 0x3f) << 16 | bytes[i + 1] << 8 | bytes[i + 2];
             id = bytes[i] == 0xff ? -id : id % 202000;
             i += 2;
         }
-        struct ids row = {&id, 1};
-        if (is_row) row = ids_of_text(rows[id]);
-        if (!buf_append(&ids, row.ids, row.n * sizeof *row.ids)) give_up("out of memory");
-        if (is_row) free(row.ids);
+        if (!buf_append(&ids, row->ids, row->n * sizeof *row->ids)) give_up("out of memory");
     }
     return (struct ids){(int32_t *)(void *)ids.data, ids.size / sizeof(int32_t)};
 }
@@ -222,9 +230,12 @@ static void note(struct watcher *w, const struct vinci_tokenizer *tokenizer, int
     static const char *const controls[] = {"<|message|>",   "<|start|>",    "<|channel|>",
                                            "<|constrain|>", "<|end|>",      "<|call|>",
                                            "<|return|>",    "<|endoftext|>"};
+    static int32_t control_ids[8];
     size_t n, i = 0;
     const char *bytes = vinci_token_bytes(tokenizer, id, &n);
-    while (i < 8 && vinci_token_special_id(tokenizer, controls[i]) != id) i++;
+    for (size_t k = 0; !control_ids[7] && k < 8; k++)
+        control_ids[k] = vinci_token_special_id(tokenizer, controls[k]);
+    while (i < 8 && control_ids[i] != id) i++;
     if (!w->open) w->marked = i == 0;
     if (bytes && !vinci_token_is_special(tokenizer, id)) {
         if (!buf_append(w->open ? &w->said : &w->header, bytes, n)) give_up("out of memory");

@@ -159,7 +159,10 @@ enum vinci_status harmony_header_strict(struct harmony_header *header, struct bu
         n -= 2;
     }
     if (begin == n) return VINCI_OK;
-    return fail(err, VINCI_FAILED, "message header: %zu words too many", n - begin);
+    return fail(err, VINCI_FAILED,
+                "message header: expected a role, to=RECIPIENT and a content type, got %zu word%s "
+                "more",
+                n - begin, n - begin == 1 ? "" : "s");
 }
 
 /* ---- lenient ---- */

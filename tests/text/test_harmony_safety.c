@@ -84,9 +84,8 @@ static size_t count_fields(void)
 
 static bool is_shown(size_t field)
 {
-    const char *p = document - 1;
-    do p += 1 + strcspn(p + 1, "@%");
-    while (field--);
+    const char *p = document + strcspn(document, "@%");
+    while (field--) p += 1 + strcspn(p + 1, "@%");
     return *p == '@';
 }
 
