@@ -155,17 +155,31 @@ static enum vinci_status write_text(const char *folder, const char *name, const 
     return status;
 }
 
+/* json_dumps can lose a piece of the text without saying so when memory is short. */
+struct json_text {
+    struct buf buf;
+    bool failed;
+};
+
+static int append_json(const char *piece, size_t n, void *user)
+{
+    struct json_text *text = user;
+    if (!buf_append(&text->buf, piece, n)) text->failed = true;
+    return text->failed ? -1 : 0;
+}
+
 /* Consumes `root`, which may be NULL for want of memory. */
 static enum vinci_status write_json(json_t *root, const char *folder, const char *name,
                                     struct vinci_error *err)
 {
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    struct buf lines = {0};
-    bool ok = text && buf_append_text(&lines, text) && buf_append_text(&lines, "\n");
-    enum vinci_status status =
-        ok ? write_text(folder, name, lines.data, lines.size, err) : fail_memory(err, 0, name);
-    free(text);
-    buf_free(&lines);
+    struct json_text text = {0};
+    bool ok = root &&
+              json_dump_callback(root, append_json, &text,
+                                 JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
+              !text.failed && buf_append_text(&text.buf, "\n");
+    enum vinci_status status = ok ? write_text(folder, name, text.buf.data, text.buf.size, err)
+                                  : fail_memory(err, 0, name);
+    buf_free(&text.buf);
     json_decref(root);
     return status;
 }
@@ -236,7 +250,10 @@ static json_t *generation_config_json(const struct synth *s)
     const int64_t stops[] = {s->vocab.eos, s->vocab.pad, s->vocab.call};
     json_t *eos = json_array();
     for (size_t i = 0; i < 3; i++)
-        if (stops[i] >= 0) json_array_append_new(eos, json_integer(stops[i]));
+        if (stops[i] >= 0 && json_array_append_new(eos, json_integer(stops[i]))) {
+            json_decref(eos);
+            return NULL;
+        }
     return json_pack("{s:o, s:b, s:o, s:o}", "bos_token_id", id_json(s->vocab.bos), "do_sample", 1,
                      "eos_token_id", eos, "pad_token_id", id_json(s->vocab.pad));
 }

@@ -148,7 +148,10 @@ static void fill_grid(struct synth_encoder *e)
             e->scale[half] = f16_from_float(half ? 0.5f * scale : scale);
             for (int i = 0; i < 256; i++) {
                 float x = quantile[i] * std / (scale_rms * scale) * (small ? 0.0625f : 1.0f);
-                float q = rintf(x > 127 ? 127 : x < -127 ? -127 : x);
+                float q = rintf(x > 127    ? 127
+                                : x < -127 ? -127
+                                           : x) +
+                          0.0f; /* no -0: int8 has none */
                 if (e->dtype == DTYPE_Q8_0) e->value[small][half].q8[i] = (int8_t)q;
                 else set_value(e, small, half, i, q * (half ? 0.5f * scale : scale));
             }
