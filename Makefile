@@ -89,7 +89,7 @@ $(BUILD)/src/device/cpu/kernels_avxvnni.o: override CFLAGS += -mavx2 -mfma -mf16
 $(BUILD)/src/device/cpu/kernels_avx512%.o: override CFLAGS += -mavx2 -mfma -mf16c -mavx512f \
 	-mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mtune=icelake-server
 else ifeq ($(ARCH),aarch64)
-$(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += -march=armv8.2-a+dotprod
+$(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += -march=armv8.2-a+dotprod -mtune=cortex-a76
 endif
 
 # What reads files is also checked for conversions that lose values.

@@ -16,14 +16,15 @@ static bool always(void)
 }
 
 #if defined(__x86_64__)
-/* __builtin_cpu_supports also asks the system whether it saves the registers. */
+/* __builtin_cpu_supports also asks the system whether it saves the registers, but not every
+ * compiler's knows F16C and AVX-VNNI: leaf 1 ECX bit 29, leaf 7.1 EAX bit 4. */
 static bool has_avx2(void)
 {
+    unsigned a = 0, b = 0, c = 0, d = 0;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+           __get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 29);
 }
 
-/* Leaf 7, sub-leaf 1, EAX bit 4: not every compiler's __builtin_cpu_supports knows it. */
 static bool has_avxvnni(void)
 {
     unsigned a = 0, b = 0, c = 0, d = 0;

@@ -70,25 +70,31 @@ INLINE void fp4_unpack(const uint8x16_t v[4], int8x16_t w[8])
     }
 }
 
+/* s[half] += the products of 4 vectors of weights and the 16 values of x. */
+INLINE void dot_16(int32x4_t s[2], const int8x16_t w[2][8], int first, int8x16_t x)
+{
+    s[0] = vdotq_laneq_s32(s[0], w[0][first], x, 0);
+    s[1] = vdotq_laneq_s32(s[1], w[1][first], x, 0);
+    s[0] = vdotq_laneq_s32(s[0], w[0][first + 1], x, 1);
+    s[1] = vdotq_laneq_s32(s[1], w[1][first + 1], x, 1);
+    s[0] = vdotq_laneq_s32(s[0], w[0][first + 2], x, 2);
+    s[1] = vdotq_laneq_s32(s[1], w[1][first + 2], x, 2);
+    s[0] = vdotq_laneq_s32(s[0], w[0][first + 3], x, 3);
+    s[1] = vdotq_laneq_s32(s[1], w[1][first + 3], x, 3);
+}
+
 /* sums[t] = fma(isum, scale * d, sums[t]); w[half][dword], half: rows 0..3 and 4..7. */
 INLINE void q8_dot(int8x16_t w[2][8], float32x4x2_t scale, const struct q8_act *act,
                    size_t n_tokens, float32x4x2_t *sums)
 {
     for (size_t t = 0; t < n_tokens; t++, act++) {
-        int8x16_t a = vld1q_s8(act->x), b = vld1q_s8(act->x + 16);
+        int32x4_t s[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
+        dot_16(s, w, 0, vld1q_s8(act->x));
+        dot_16(s, w, 4, vld1q_s8(act->x + 16));
         UNROLL
-        for (int h = 0; h < 2; h++) {
-            int32x4_t s = vdotq_laneq_s32(vdupq_n_s32(0), w[h][0], a, 0);
-            s = vdotq_laneq_s32(s, w[h][1], a, 1);
-            s = vdotq_laneq_s32(s, w[h][2], a, 2);
-            s = vdotq_laneq_s32(s, w[h][3], a, 3);
-            s = vdotq_laneq_s32(s, w[h][4], b, 0);
-            s = vdotq_laneq_s32(s, w[h][5], b, 1);
-            s = vdotq_laneq_s32(s, w[h][6], b, 2);
-            s = vdotq_laneq_s32(s, w[h][7], b, 3);
+        for (int h = 0; h < 2; h++)
             sums[t].val[h] =
-                vfmaq_f32(sums[t].val[h], vcvtq_f32_s32(s), vmulq_n_f32(scale.val[h], act->d));
-        }
+                vfmaq_f32(sums[t].val[h], vcvtq_f32_s32(s[h]), vmulq_n_f32(scale.val[h], act->d));
     }
 }
 
