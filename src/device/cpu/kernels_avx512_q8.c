@@ -63,7 +63,8 @@ struct decoder {
     __m512i to_unsigned; /* FP4: value + 12 of each nibble; Q8_0: the bit that adds 128 */
     __m512i compact;     /* GGUF: the bytes of 4 blocks without their scales */
     __m512i pick;        /* the scales' places among 64 bytes of a row */
-    __m512i bytes;       /* MXFP4: scales of 16 blocks, one row a lane */
+    __m512i bytes;       /* MXFP4: scales of 16 blocks, one row a lane, */
+    __m512i at, next;    /* the places of this group's and the step to the next one's */
 };
 
 /* vpermb ignores an index's two top bits; as the table repeats, the next two do not matter either,
@@ -78,9 +79,10 @@ SPECIALISED struct decoder decoder_for(enum dtype dtype)
     c.to_unsigned = keep(dtype == DTYPE_Q8_0 ? _mm512_set1_epi8((char)0x80)
                                              : _mm512_broadcast_i32x4(_mm_loadu_si128(
                                                    (const __m128i *)(const void *)FP4_UNSIGNED)));
-    c.bytes = c.compact = c.pick = _mm512_setzero_si512();
+    c.bytes = c.compact = c.pick = c.at = c.next = _mm512_setzero_si512();
     if (dtype == DTYPE_MXFP4) { /* byte 3 of lane (block, row): byte `block` of lane `row` */
-        c.pick = _mm512_slli_epi32(_mm512_add_epi32(_mm512_slli_epi32(row, 4), block), 24);
+        c.pick = keep(_mm512_slli_epi32(_mm512_add_epi32(_mm512_slli_epi32(row, 4), block), 24));
+        c.next = keep(_mm512_set1_epi32(4 << 24));
     } else if (dtype == DTYPE_MXFP4_GGUF) { /* byte 3 of lane (block, row): byte 17 * block */
         c.pick = keep(_mm512_slli_epi32(_mm512_mullo_epi32(block, _mm512_set1_epi32(17)), 24));
         const __m512i i = _mm512_setr_epi32(0x04030201, 0x08070605, 0x0c0b0a09, 0x100f0e0d,
@@ -121,9 +123,12 @@ SPECIALISED __m512 load_scales(struct decoder *c, const struct rows4 *rows, enum
                                size_t g, size_t n, size_t n_blocks)
 {
     if (dtype == DTYPE_MXFP4) {
-        if (g % 4 == 0) c->bytes = load_scale_bytes(rows, 4 * g, n_blocks);
-        __m512i at = _mm512_add_epi32(c->pick, _mm512_set1_epi32((int)(g % 4) << 26));
-        __m512i x = _mm512_maskz_permutexvar_epi8(UINT64_C(0x8888888888888888), at, c->bytes);
+        c->at = _mm512_add_epi32(c->at, c->next);
+        if (g % 4 == 0) {
+            c->bytes = load_scale_bytes(rows, 4 * g, n_blocks);
+            c->at = c->pick;
+        }
+        __m512i x = _mm512_maskz_permutexvar_epi8(UINT64_C(0x8888888888888888), c->at, c->bytes);
         return float_from_e8m0_top(x, 0xffff);
     }
     __m512i x = _mm512_setzero_si512();
@@ -202,7 +207,7 @@ SPECIALISED void narrow_unpack(__m512i w[2], const struct decoder *c, const uint
     }
     __m512i q;
     if (dtype == DTYPE_MXFP4) {
-        q = _mm512_maskz_loadu_epi32(lanes_below(4 * n), p);
+        q = keep(_mm512_maskz_loadu_epi32(lanes_below(4 * n), p)); /* load once */
     } else if (n == 4) { /* 68 bytes: 64, and the last four into the last lane */
         q = _mm512_permutexvar_epi8(c->compact, _mm512_loadu_si512(p));
         q = _mm512_mask_loadu_epi32(q, 0x8000, p + 4);
