@@ -30,7 +30,7 @@ override LDFLAGS += $(SANITIZE)
 
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 # Kernels of another architecture are left out.
-KERNELS_x86_64 := avx2 avxvnni avx512%
+KERNELS_x86_64 := avx2 avxvnni avx512 avx512_%
 KERNELS_aarch64 := neon
 OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aarch64))
 LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
@@ -86,8 +86,10 @@ $(SHARE): $(BUILD)/vinci
 ifeq ($(ARCH),x86_64)
 $(BUILD)/src/device/cpu/kernels_avx2.o: override CFLAGS += -mavx2 -mfma -mf16c
 $(BUILD)/src/device/cpu/kernels_avxvnni.o: override CFLAGS += -mavx2 -mfma -mf16c -mavxvnni
-$(BUILD)/src/device/cpu/kernels_avx512%.o: override CFLAGS += -mavx2 -mfma -mf16c -mavx512f \
-	-mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mtune=icelake-server
+AVX512_FLAGS := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni \
+	-mavx512vbmi -mtune=icelake-server -fno-tree-vectorize
+$(BUILD)/src/device/cpu/kernels_avx512.o: override CFLAGS += $(AVX512_FLAGS)
+$(BUILD)/src/device/cpu/kernels_avx512_%.o: override CFLAGS += $(AVX512_FLAGS)
 else ifeq ($(ARCH),aarch64)
 $(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += -march=armv8.2-a+dotprod -mtune=cortex-a76
 endif

@@ -7,8 +7,10 @@
 
 #include <immintrin.h>
 
-/* A body that is compiled once for each set of constant arguments it is called with. */
+/* A body that is compiled once for each set of constant arguments it is called with: by an
+ * INSTANCE, which stands alone so that each gets the registers to itself. */
 #define SPECIALISED static inline __attribute__((always_inline))
+#define INSTANCE static __attribute__((noinline))
 
 linear_fn q8_q8_0_linear_avx512, q8_mxfp4_linear_avx512, q8_mxfp4_gguf_linear_avx512;
 size_t q8_linear_scratch_bytes_avx512(size_t n_cols);
@@ -18,6 +20,14 @@ linear_fn f32_f32_linear_avx512, f32_f16_linear_avx512, f32_bf16_linear_avx512,
 size_t f32_linear_scratch_bytes_avx512(size_t n_cols);
 
 attention_tile_fn f16_attention_tile_avx512, f32_attention_tile_avx512;
+
+/* Keeps a constant in a register: without it the compiler makes it anew in every round of a loop,
+ * with instructions that the loop has no room for. */
+SPECIALISED __m512i keep(__m512i x)
+{
+    __asm__("" : "+v"(x));
+    return x;
+}
 
 /* The lowest n of 16 lanes; all for n >= 16. */
 static inline __mmask16 lanes_below(size_t n)
@@ -44,42 +54,47 @@ static inline float sum_tree_16(__m512 a)
 
 /* ---- prefetching --------------------------------------------------------------------------- */
 
-/* Walks the rows of a range in the order of memory, some rows before they are used. Memory in order
- * is what the controllers are fast at, although the kernels take several rows at a time. It stops
- * at the end of the range: the rows behind it may be another thread's, or nobody's. */
+/* Walks the rows of a range in the order of memory, a distance before they are used. Memory in
+ * order is what the controllers are fast at, although the kernels take several rows at a time. It
+ * stops at the end of the range: the rows behind it may be another thread's, or nobody's. */
 struct ahead {
-    const uint8_t *p, *row_end; /* next line; end of the row it is in */
-    size_t row_bytes, row_stride, rows_left;
+    const uint8_t *p, *row_end; /* the next line; the end of its row */
+    size_t row_bytes, row_stride;
+    size_t row, limit; /* the row of p; rows that may be prefetched by now */
+    size_t n_rows, distance;
 };
 
 enum { AHEAD_LINES = 4 };
+#ifndef AHEAD_HINT
+#define AHEAD_HINT _MM_HINT_T0
+#endif
 
-#define AHEAD_STEP(ahead, hint) \
-    do { \
-        if ((ahead)->rows_left == 0) break; \
-        for (int line_ = 0; line_ < AHEAD_LINES; line_++) \
-            _mm_prefetch((const char *)(ahead)->p + 64 * line_, hint); \
-        (ahead)->p += AHEAD_LINES * 64; \
-        if ((ahead)->p >= (ahead)->row_end) ahead_next_row(ahead); \
-    } while (0)
-
-static inline void ahead_next_row(struct ahead *a)
-{
-    a->row_end += a->row_stride;
-    a->p = a->row_end - a->row_bytes;
-    a->rows_left--;
-}
-
-/* Prefetches the first `n_rows` rows of the range at once; the steps go on from there. */
-static inline struct ahead ahead_start(const struct matrix *w, size_t row_begin, size_t row_end,
-                                       size_t n_rows)
+SPECIALISED struct ahead ahead_start(const struct matrix *w, size_t row_begin, size_t row_end,
+                                     size_t distance_bytes)
 {
     size_t row_bytes = dtype_row_bytes(w->dtype, w->n_cols);
     const uint8_t *row = w->data + row_begin * w->row_stride;
-    struct ahead a = {row, row + row_bytes, row_bytes, w->row_stride, row_end - row_begin};
-    while (a.rows_left > 0 && row_end - row_begin - a.rows_left < n_rows)
-        AHEAD_STEP(&a, _MM_HINT_T0);
-    return a;
+    return (struct ahead){row,       row + row_bytes, row_bytes, w->row_stride,
+                          row_begin, row_begin,       row_end,   distance_bytes / row_bytes + 1};
+}
+
+/* The rows before `row` are being used: those up to the distance behind it may be prefetched. */
+SPECIALISED void ahead_allow(struct ahead *a, size_t row)
+{
+    a->limit = row + a->distance < a->n_rows ? row + a->distance : a->n_rows;
+}
+
+/* The next few lines, if they are allowed. */
+SPECIALISED void ahead_step(struct ahead *a)
+{
+    if (a->row >= a->limit) return;
+#pragma GCC unroll 4
+    for (int i = 0; i < AHEAD_LINES; i++) _mm_prefetch((const char *)a->p + 64 * i, AHEAD_HINT);
+    a->p += AHEAD_LINES * 64;
+    if (a->p < a->row_end) return;
+    a->row_end += a->row_stride;
+    a->p = a->row_end - a->row_bytes;
+    a->row++;
 }
 
 #endif
