@@ -47,6 +47,10 @@ enum vinci_status file_map_open(struct file_map **out, const char *path, struct 
             goto cleanup;
         }
         map->data = data;
+        /* Where the file system can (ext4 since Linux 6.16, XFS), 2 MiB pages: weights are streamed
+         * through, and 4 KiB pages cost a sixth of the speed in address translation (measured on a
+         * virtual machine). A hint: elsewhere nothing happens. */
+        madvise(data, map->size, MADV_HUGEPAGE);
     }
     *out = map;
     return VINCI_OK;
