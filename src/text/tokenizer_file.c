@@ -67,7 +67,7 @@ enum vinci_status tokenizer_find_file(const char *path, char *file, size_t size,
     /* OpenAI's original layout lies in a folder below the one with the tokenizer. */
     size_t n_folder = (size_t)n;
     n += snprintf(file + n_folder, size - n_folder, "/%s", *name ? name : "../tokenizer.json");
-    if (!*name && stat(file, &st) != 0)
+    if ((size_t)n < size && !*name && stat(file, &st) != 0)
         return fail(err, VINCI_NOT_FOUND,
                     "%s: no tokenizer: expected tokenizer.json, a .tiktoken or a .gguf file", path);
 done:

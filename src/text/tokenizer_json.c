@@ -1,22 +1,26 @@
 /* tokenizer_json.c - reads Hugging Face's tokenizer.json.
  *
  * Vocabulary and merges are 27 MB of the published file, the rest is a page. So yajl streams the
- * file: the two big members go straight into tables, everything else is written out again as a
- * small document that jansson reads. Merges are kept as bytes until the whole file was read,
- * because nothing says that the vocabulary comes first.
+ * file: the two big members go straight into tables, everything else becomes a small document of
+ * jansson's. Merges are kept as bytes until the whole file was read, because nothing says that the
+ * vocabulary comes first.
  *
  * yajl does not check its own allocations: a failed one leaves it by longjmp, and all its memory is
- * on a list that is freed at the end. */
+ * on a list that is freed at the end. (jansson's parser does not check all of its own either; it is
+ * not used here.) */
 #include "text/array.h"
 #include "text/byte_level.h"
 #include "text/tokenizer_file.h"
 
+#include <float.h>
 #include <jansson.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stddef.h>
 #include <string.h>
-#include <yajl/yajl_gen.h>
 #include <yajl/yajl_parse.h>
+
+#define DEPTH_MAX 64
 
 /* One merge: n bytes in struct reader.merge_bytes, the left part is the first n_left. */
 struct merge_text {
@@ -34,7 +38,6 @@ struct block {
 };
 
 enum place { IN_REST, IN_VOCAB, IN_MERGES, IN_MERGE };
-enum key { KEY_OTHER, KEY_MODEL, KEY_VOCAB, KEY_MERGES };
 
 struct reader {
     struct vocab *vocab;
@@ -44,17 +47,17 @@ struct reader {
     size_t n_merges, merge_capacity;
     size_t merge_begin, n_left; /* of the merge being read: its bytes, its left part */
     unsigned n_parts;
-    struct buf rest; /* the document without vocabulary and merges */
 
     enum place place;
-    enum key key;   /* the last key in IN_REST, until its value begins */
-    unsigned depth; /* open objects and arrays */
-    bool in_model;  /* inside the member "model" of the whole */
+    json_t *rest;            /* the document without vocabulary and merges */
+    json_t *open[DEPTH_MAX]; /* [n_open], its objects and arrays that are not closed yet */
+    size_t n_open;
+    struct buf key;   /* the last key in the rest */
+    enum place ahead; /* what the value of this key is: IN_VOCAB, IN_MERGES, else IN_REST */
 
     struct link blocks; /* the ring's fixed point */
     jmp_buf no_memory;
     yajl_handle parser;
-    yajl_gen writer;
     enum vinci_status status; /* set by the callback that stopped the parser */
     struct vinci_error *err;
 };
@@ -137,53 +140,81 @@ static int unexpected(struct reader *reader, const char *got)
                                  reader->n_merges, got));
     case IN_REST: break;
     }
+    bool vocab = reader->ahead == IN_VOCAB;
     return stop(reader, fail(reader->err, VINCI_BAD_FILE, "model.%s: expected %s, got %s",
-                             reader->key == KEY_VOCAB ? "vocab" : "merges",
-                             reader->key == KEY_VOCAB ? "an object" : "an array", got));
+                             vocab ? "vocab" : "merges", vocab ? "an object" : "an array", got));
 }
 
-/* True when a value stands in the part that is written out again. */
-static bool in_rest(struct reader *reader)
+static bool in_rest(const struct reader *reader)
 {
-    if (reader->place != IN_REST || reader->key >= KEY_VOCAB) return false;
-    reader->key = KEY_OTHER;
-    return true;
+    return reader->place == IN_REST && reader->ahead == IN_REST;
 }
 
-static int written(struct reader *reader, yajl_gen_status status)
+/* Puts a value where the rest of the document has come to; NULL is memory that could not be had. */
+static int put(struct reader *reader, json_t *value)
 {
-    if (status == yajl_gen_status_ok) return 1;
-    return stop(reader, fail(reader->err, VINCI_BAD_FILE, "%s",
-                             status == yajl_max_depth_exceeded
-                                 ? "objects and arrays are nested too deeply"
-                                 : "a key or number that JSON does not allow"));
+    json_t *parent = reader->n_open ? reader->open[reader->n_open - 1] : NULL;
+    bool ok = value != NULL;
+    if (json_is_object(parent) && json_object_get(parent, reader->key.data)) {
+        json_decref(value);
+        return stop(reader, fail(reader->err, VINCI_BAD_FILE,
+                                 "not the JSON of a tokenizer: a key stands twice in one object"));
+    }
+    if (!parent) reader->rest = value;
+    else if (json_is_array(parent)) ok = json_array_append_new(parent, value) == 0;
+    else ok = json_object_set_new_nocheck(parent, reader->key.data, value) == 0;
+    return ok ? 1 : stop(reader, fail_memory(reader->err, 64, "reading the tokenizer"));
+}
+
+/* The same for an object or array, which is open then. */
+static int put_open(struct reader *reader, json_t *value)
+{
+    if (reader->n_open == DEPTH_MAX) {
+        json_decref(value);
+        return stop(reader, fail(reader->err, VINCI_BAD_FILE,
+                                 "objects and arrays are nested too deeply: expected at most %d",
+                                 DEPTH_MAX));
+    }
+    if (!put(reader, value)) return 0;
+    reader->open[reader->n_open++] = value;
+    return 1;
 }
 
 static int on_null(void *context)
 {
     struct reader *reader = context;
-    if (!in_rest(reader)) return unexpected(reader, "null");
-    return written(reader, yajl_gen_null(reader->writer));
+    return in_rest(reader) ? put(reader, json_null()) : unexpected(reader, "null");
 }
 
 static int on_boolean(void *context, int value)
 {
     struct reader *reader = context;
-    if (!in_rest(reader)) return unexpected(reader, value ? "true" : "false");
-    return written(reader, yajl_gen_bool(reader->writer, value));
+    return in_rest(reader) ? put(reader, json_boolean(value))
+                           : unexpected(reader, value ? "true" : "false");
+}
+
+/* The number that n digits say, UINT64_MAX for anything else and beyond 10^18. */
+static uint64_t read_id(const char *text, size_t n)
+{
+    uint64_t id = n && n <= 18 ? 0 : UINT64_MAX;
+    for (size_t i = 0; i < n && id != UINT64_MAX; i++)
+        id = text[i] >= '0' && text[i] <= '9' ? id * 10 + (uint64_t)(text[i] - '0') : UINT64_MAX;
+    return id;
 }
 
 static int on_number(void *context, const char *text, size_t n)
 {
     struct reader *reader = context;
-    if (in_rest(reader)) return written(reader, yajl_gen_number(reader->writer, text, n));
-    if (reader->place != IN_VOCAB) return unexpected(reader, "a number");
-    uint64_t id = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] < '0' || text[i] > '9' || id >= VOCAB_MAX_IDS)
-            return unexpected(reader, "another number");
-        id = id * 10 + (uint64_t)(text[i] - '0');
+    uint64_t id = read_id(text, n);
+    if (in_rest(reader)) {
+        if (id != UINT64_MAX) return put(reader, json_integer((json_int_t)id));
+        char copy[64]; /* yajl's texts have no end; what matters here is far shorter */
+        snprintf(copy, sizeof copy, "%.*s", n < sizeof copy ? (int)n : (int)sizeof copy - 1, text);
+        double value = strtod(copy, NULL);
+        return put(reader, json_real(isfinite(value) ? value : DBL_MAX));
     }
+    if (reader->place != IN_VOCAB) return unexpected(reader, "a number");
+    if (id == UINT64_MAX) return unexpected(reader, "another number");
     enum vinci_status status =
         vocab_add(reader->vocab, id, reader->token.data, reader->token.size, reader->err);
     return status ? stop(reader, status) : 1;
@@ -211,7 +242,7 @@ static int on_string(void *context, const unsigned char *bytes, size_t n)
     struct reader *reader = context;
     const char *text = (const char *)bytes;
     enum vinci_status status;
-    if (in_rest(reader)) return written(reader, yajl_gen_string(reader->writer, bytes, n));
+    if (in_rest(reader)) return put(reader, json_stringn_nocheck(text, n));
     switch (reader->place) {
     case IN_MERGES:
         status =
@@ -238,64 +269,54 @@ static int on_key(void *context, const unsigned char *bytes, size_t n)
         enum vinci_status status = byte_level_decode(&reader->token, key, n, reader->err);
         return status ? stop(reader, status) : 1;
     }
-    reader->key = KEY_OTHER;
-    if (reader->depth == 1 && n == 5 && memcmp(key, "model", n) == 0) reader->key = KEY_MODEL;
-    if (reader->depth == 2 && reader->in_model) {
-        if (n == 5 && memcmp(key, "vocab", n) == 0) reader->key = KEY_VOCAB;
-        if (n == 6 && memcmp(key, "merges", n) == 0) reader->key = KEY_MERGES;
-    }
-    if (reader->key >= KEY_VOCAB) return 1;
-    return written(reader, yajl_gen_string(reader->writer, bytes, n));
+    reader->key.size = 0;
+    if (!buf_append(&reader->key, key, n))
+        return stop(reader, fail_memory(reader->err, n, "reading the tokenizer"));
+    /* Directly inside the member "model" of the whole? */
+    if (reader->n_open != 2 || reader->open[1] != json_object_get(reader->rest, "model")) return 1;
+    if (strcmp(reader->key.data, "vocab") == 0) reader->ahead = IN_VOCAB;
+    if (strcmp(reader->key.data, "merges") == 0) reader->ahead = IN_MERGES;
+    return 1;
+}
+
+/* One of the two big members begins; null stands for it in the rest. */
+static int enter(struct reader *reader)
+{
+    reader->place = reader->ahead;
+    reader->ahead = IN_REST;
+    return put(reader, json_null());
 }
 
 static int on_start_map(void *context)
 {
     struct reader *reader = context;
-    if (reader->place == IN_REST && reader->key == KEY_VOCAB) {
-        reader->place = IN_VOCAB;
-        reader->depth++;
-        return 1;
-    }
-    if (reader->depth == 1 && reader->key == KEY_MODEL) reader->in_model = true;
-    if (!in_rest(reader)) return unexpected(reader, "an object");
-    reader->depth++;
-    return written(reader, yajl_gen_map_open(reader->writer));
-}
-
-static int on_end_map(void *context)
-{
-    struct reader *reader = context;
-    if (--reader->depth == 1) reader->in_model = false;
-    reader->key = KEY_OTHER;
-    if (reader->place == IN_REST) return written(reader, yajl_gen_map_close(reader->writer));
-    reader->place = IN_REST;
-    return 1;
+    if (in_rest(reader)) return put_open(reader, json_object());
+    return reader->ahead == IN_VOCAB ? enter(reader) : unexpected(reader, "an object");
 }
 
 static int on_start_array(void *context)
 {
     struct reader *reader = context;
-    bool merges = reader->place == IN_REST && reader->key == KEY_MERGES;
-    if (merges || reader->place == IN_MERGES) {
-        reader->place = merges ? IN_MERGES : IN_MERGE;
-        reader->n_parts = 0;
-        reader->depth++;
-        return 1;
-    }
-    if (!in_rest(reader)) return unexpected(reader, "an array");
-    reader->depth++;
-    return written(reader, yajl_gen_array_open(reader->writer));
+    if (in_rest(reader)) return put_open(reader, json_array());
+    if (reader->ahead == IN_MERGES) return enter(reader);
+    if (reader->place != IN_MERGES) return unexpected(reader, "an array");
+    reader->place = IN_MERGE;
+    reader->n_parts = 0;
+    return 1;
 }
 
-static int on_end_array(void *context)
+/* The end of an object or an array: yajl sees to it that it is the right one. */
+static int on_end(void *context)
 {
     struct reader *reader = context;
-    if (reader->place == IN_MERGE && reader->n_parts < 2)
-        return unexpected(reader, "fewer than two parts");
-    reader->depth--;
-    reader->key = KEY_OTHER;
-    if (reader->place == IN_REST) return written(reader, yajl_gen_array_close(reader->writer));
-    reader->place = reader->place == IN_MERGE ? IN_MERGES : IN_REST;
+    switch (reader->place) {
+    case IN_REST: reader->n_open--; break;
+    case IN_MERGE:
+        if (reader->n_parts < 2) return unexpected(reader, "fewer than two parts");
+        reader->place = IN_MERGES;
+        break;
+    default: reader->place = IN_REST;
+    }
     return 1;
 }
 
@@ -309,15 +330,14 @@ static enum vinci_status stream_file(struct reader *reader, const struct file_ma
         .yajl_string = on_string,
         .yajl_start_map = on_start_map,
         .yajl_map_key = on_key,
-        .yajl_end_map = on_end_map,
+        .yajl_end_map = on_end,
         .yajl_start_array = on_start_array,
-        .yajl_end_array = on_end_array,
+        .yajl_end_array = on_end,
     };
     yajl_alloc_funcs memory = {yajl_malloc_block, yajl_realloc_block, yajl_free_block, reader};
     if (setjmp(reader->no_memory))
         return fail_memory(reader->err, map->size, "reading the tokenizer");
     reader->parser = yajl_alloc(&callbacks, &memory, reader);
-    reader->writer = yajl_gen_alloc(&memory);
     yajl_status parsed = yajl_parse(reader->parser, map->data, map->size);
     if (parsed == yajl_status_ok) parsed = yajl_complete_parse(reader->parser);
     if (reader->status) return reader->status;
@@ -327,11 +347,6 @@ static enum vinci_status stream_file(struct reader *reader, const struct file_ma
         return fail(reader->err, VINCI_BAD_FILE, "not valid JSON at byte %zu of %zu: %.*s",
                     yajl_get_bytes_consumed(reader->parser), map->size, (int)n, message);
     }
-    const unsigned char *rest;
-    size_t n_rest;
-    if (yajl_gen_get_buf(reader->writer, &rest, &n_rest) != yajl_gen_status_ok ||
-        !buf_append(&reader->rest, rest, n_rest))
-        return fail_memory(reader->err, n_rest, "reading the tokenizer");
     return VINCI_OK;
 }
 
@@ -424,26 +439,6 @@ static enum vinci_status add_merges(const struct reader *reader, struct vinci_to
     return bpe_finish(&tokenizer->bpe, &tokenizer->vocab, err);
 }
 
-static enum vinci_status read_rest(const struct reader *reader, struct vinci_tokenizer *tokenizer,
-                                   struct vinci_error *err)
-{
-    enum vinci_status status;
-    json_error_t error;
-    /* Written by yajl: only memory and a key that stands twice can fail here. */
-    json_t *root = json_loadb(reader->rest.data, reader->rest.size,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!root)
-        return json_error_code(&error) == json_error_duplicate_key
-                   ? fail(err, VINCI_BAD_FILE, "not valid JSON: %s", error.text)
-                   : fail_memory(err, reader->rest.size, "reading the tokenizer");
-    if ((status = read_model(root, &tokenizer->bpe, err))) goto cleanup;
-    if ((status = read_pre_tokenizer(root, &tokenizer->split, err))) goto cleanup;
-    status = read_added_tokens(root, &tokenizer->vocab, err);
-cleanup:
-    json_decref(root);
-    return status;
-}
-
 enum vinci_status tokenizer_read_json(struct vinci_tokenizer *tokenizer, const struct file_map *map,
                                       struct vinci_error *err)
 {
@@ -452,13 +447,16 @@ enum vinci_status tokenizer_read_json(struct vinci_tokenizer *tokenizer, const s
     enum vinci_status status = stream_file(&reader, map);
     free_blocks(&reader);
     if (status) goto cleanup;
-    if ((status = read_rest(&reader, tokenizer, err))) goto cleanup;
+    if ((status = read_model(reader.rest, &tokenizer->bpe, err))) goto cleanup;
+    if ((status = read_pre_tokenizer(reader.rest, &tokenizer->split, err))) goto cleanup;
+    if ((status = read_added_tokens(reader.rest, &tokenizer->vocab, err))) goto cleanup;
     if ((status = vocab_finish(&tokenizer->vocab, err))) goto cleanup;
     status = add_merges(&reader, tokenizer, err);
 cleanup:
     buf_free(&reader.token);
     buf_free(&reader.merge_bytes);
-    buf_free(&reader.rest);
+    buf_free(&reader.key);
+    json_decref(reader.rest);
     free(reader.merges);
     return status;
 }

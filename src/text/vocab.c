@@ -78,7 +78,7 @@ enum vinci_status vocab_add_special(struct vocab *vocab, uint64_t id, const char
     if (token->kind == TOKEN_NORMAL &&
         (token->n_bytes != n || memcmp(vocab_bytes(vocab, token), bytes, n) != 0))
         return fail(err, VINCI_BAD_FILE, "two tokens have the id %ju", (uintmax_t)id);
-    if (token->kind == TOKEN_UNKNOWN || token->kind == TOKEN_NORMAL)
+    if (token->kind == TOKEN_UNKNOWN || (token->kind == TOKEN_NORMAL && kind == TOKEN_CONTROL))
         *token = (struct token){offset, (uint32_t)n & VOCAB_MAX_TOKEN_BYTES, (uint8_t)kind};
     struct added_token *added =
         array_grow(vocab->added, &vocab->added_capacity, vocab->n_added + 1, sizeof *added);

@@ -52,8 +52,8 @@ bool vocab_reserve(struct vocab *vocab, size_t n_ids);
 enum vinci_status vocab_add(struct vocab *vocab, uint64_t id, const char *bytes, size_t n,
                             struct vinci_error *err);
 
-/* Adds a spelling of an added token. The first spelling of an id is its bytes; if the id was a
- * normal token with the same bytes, it is none any more. */
+/* Adds a spelling of an added token. The first spelling of an id is its bytes. If the id was a
+ * normal token with the same bytes, a control token takes its place and others stand beside it. */
 enum vinci_status vocab_add_special(struct vocab *vocab, uint64_t id, const char *bytes, size_t n,
                                     enum token_kind kind, struct vinci_error *err);
 
