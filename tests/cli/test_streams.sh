@@ -76,6 +76,14 @@ if [ -z "$RUN" ] && command -v timeout >/dev/null; then
     check 'Ctrl-C: status 11' test $? -eq 11
     timeout --preserve-status -s INT 1 "$BUILD/vinci" bench -m $model -n 1000 --iters 1000000 >"$out" 2>"$err"
     check 'Ctrl-C in bench: status 11' test $? -eq 11
+    cp -r $model "$folder/shrinking"
+    chmod u+w "$folder/shrinking/model.safetensors"
+    timeout 20 "$BUILD/vinci" generate -m "$folder/shrinking" --ids "$folder/ids" -n 130000 >/dev/null 2>"$err" &
+    sleep 0.5
+    : >"$folder/shrinking/model.safetensors"
+    wait $!
+    check 'a model that shrinks: status 4' test $? -eq 4
+    says 'a model that shrinks: words' 'shr' "$err"
     # shellcheck disable=SC2086
     timeout --preserve-status -s BUS 1 "$BUILD/vinci" $endless >/dev/null 2>"$err"
     check 'a mapped file that shrank: status 4' test $? -eq 4

@@ -65,13 +65,13 @@ for file in $(awk '/#include "/ { print $2 }' include/vinci.h); do
     not_ok "vinci.h includes $file, which is not installed"
 done
 
+check 'vinci.pc has the prefix' grep -q '^prefix=/usr$' "$root/usr/lib/pkgconfig/vinci.pc"
 config()
 {
     PKG_CONFIG_PATH=$root/usr/lib/pkgconfig pkg-config --define-variable=prefix="$root/usr" \
         --define-variable=libdir="$root/usr/lib" "$@"
 }
 
-# The make variable PREFIX is part of vinci.pc: this build's may be another than /usr.
 example()
 {
     # shellcheck disable=SC2086,SC2046
