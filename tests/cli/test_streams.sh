@@ -29,6 +29,12 @@ endless="generate -m $model --ids $folder/ids -n 130000"
 check 'a reader that goes away: status 4' test "$(cat "$folder/status")" = 4
 check 'a reader that goes away: no words' is_empty "$err"
 {
+    vinci bench -m $model -n 100 --iters 1000000 --warmup 0 2>"$err"
+    echo $? >"$folder/status"
+} | head -n 8 >"$out"
+check 'bench: a reader that goes away: status 4' test "$(cat "$folder/status")" = 4
+check 'bench: a reader that goes away: no words' is_empty "$err"
+{
     vinci help --man 2>"$err"
     echo $? >"$folder/status"
 } | true
