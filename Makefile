@@ -66,7 +66,8 @@ $(BUILD)/$(SONAME): $(LIB_OBJ) src/vinci.map
 	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/vinci.map \
 		$(if $(SAN),,-Wl,--no-undefined) -o $@ $(LIB_OBJ) $(LDLIBS)
 
-$(BUILD)/vinci.pc: Makefile include/vinci.h
+# Written anew each time: `make install` may have another PREFIX.
+$(BUILD)/vinci.pc: always
 	@mkdir -p $(@D)
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
 		'Name: vinci' 'Description: runs gpt-oss models on CPUs and Ascend NPUs' \
@@ -180,5 +181,5 @@ help:
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d)
 
-.PHONY: all tests test aarch64 install uninstall format fuzz fuzzers clean help
+.PHONY: always all tests test aarch64 install uninstall format fuzz fuzzers clean help
 .SECONDARY:

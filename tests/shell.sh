@@ -41,7 +41,7 @@ check()
         ok "$name"
     else
         not_ok "$name"
-        sed 's/^/    /' "$folder/check"
+        head -n 20 "$folder/check" | cut -c 1-200 | sed 's/^/    /'
     fi
 }
 

@@ -129,7 +129,7 @@ static bool print_iteration(void *user, const struct bench_iteration *iteration)
         return true;
     }
     printf("iteration %-6u %.4f s\n", iteration->index + 1, iteration->seconds);
-    return fflush(stdout) == 0;
+    return output("", 0);
 }
 
 static void print_result(const struct bench_result *result)
@@ -181,7 +181,8 @@ static enum vinci_status run(const struct program *program, void *arguments,
                                     .on_iteration = print_iteration,
                                     .stop = interrupted};
     status = bench_run(&options, &result, err);
-    if (result.n_iterations > 0) print_result(&result);
+    if (ferror(stdout)) status = VINCI_IO; /* program_finish_output says why */
+    else if (result.n_iterations > 0) print_result(&result);
 cleanup:
     for (size_t i = 0; i < n; i++) vinci_free((int32_t *)prompts[i].ids);
     free(prompts);

@@ -119,7 +119,7 @@ struct device {
 struct cpu_device_options {
     uint32_t n_threads;   /* 0: one a core */
     const char *cpu_list; /* processors to bind threads to, e.g. "0-15"; NULL: not bound */
-    const char *level; /* NULL: the best */
+    const char *level;    /* NULL: the best */
     enum vinci_activations activations;
 };
 

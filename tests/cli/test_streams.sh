@@ -29,6 +29,12 @@ endless="generate -m $model --ids $folder/ids -n 130000"
 check 'a reader that goes away: status 4' test "$(cat "$folder/status")" = 4
 check 'a reader that goes away: no words' is_empty "$err"
 {
+    vinci bench -m $model -n 100 --iters 1000000 --warmup 0 2>"$err"
+    echo $? >"$folder/status"
+} | head -n 8 >"$out"
+check 'bench: a reader that goes away: status 4' test "$(cat "$folder/status")" = 4
+check 'bench: a reader that goes away: no words' is_empty "$err"
+{
     vinci help --man 2>"$err"
     echo $? >"$folder/status"
 } | true
@@ -76,6 +82,14 @@ if [ -z "$RUN" ] && command -v timeout >/dev/null; then
     check 'Ctrl-C: status 11' test $? -eq 11
     timeout --preserve-status -s INT 1 "$BUILD/vinci" bench -m $model -n 1000 --iters 1000000 >"$out" 2>"$err"
     check 'Ctrl-C in bench: status 11' test $? -eq 11
+    cp -r $model "$folder/shrinking"
+    chmod u+w "$folder/shrinking/model.safetensors"
+    timeout 20 "$BUILD/vinci" generate -m "$folder/shrinking" --ids "$folder/ids" -n 130000 >/dev/null 2>"$err" &
+    sleep 0.5
+    : >"$folder/shrinking/model.safetensors"
+    wait $!
+    check 'a model that shrinks: status 4' test $? -eq 4
+    says 'a model that shrinks: words' 'shr' "$err"
     # shellcheck disable=SC2086
     timeout --preserve-status -s BUS 1 "$BUILD/vinci" $endless >/dev/null 2>"$err"
     check 'a mapped file that shrank: status 4' test $? -eq 4
