@@ -20,7 +20,7 @@ enum synth_kind {
 /* One tensor of the Hugging Face layout. Vectors and biases have n_cols 1. */
 struct synth_tensor {
     char name[96];         /* Hugging Face's; for experts without _blocks and _scales */
-    char gguf_name[2][48]; /* with two names, even rows go to the first, odd ones to the second */
+    char gguf_name[2][64]; /* with two names, even rows go to the first, odd ones to the second */
     enum synth_kind kind;
     uint32_t n_matrices, n_rows, n_cols;
     float mean, std;

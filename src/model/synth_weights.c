@@ -84,9 +84,10 @@ static int scale_exponent(float largest, float std, float max)
 static uint8_t fp4_code(float x)
 {
     static const float halfway[7] = {.25f, .75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f};
-    uint8_t code = 0;
+    int code = 0;
     while (code < 7 && fabsf(x) > halfway[code]) code++;
-    return x < 0 ? code | 8 : code;
+    if (x < 0) code += 8;
+    return (uint8_t)code;
 }
 
 /* Fills one of the two pools of codes, unless it is there already. */
