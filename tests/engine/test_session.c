@@ -1,12 +1,14 @@
 /* test_session.c - rewind, sync and requests: however a session came to its tokens, the logits are
  * those of a new session; what a request generates does not depend on its company. */
 #include "golden_case.h"
+#include "temp_folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -296,12 +298,51 @@ static void test_context_end(void **state)
     vinci_engine_close(engine);
 }
 
+/* A file that shrinks while it is mapped: a sentence, not SIGBUS; and the engine can still be
+ * closed. */
+static void test_file_shrinks(void **state)
+{
+    (void)state;
+    struct vinci_engine_options options;
+    struct vinci_engine *engine = NULL;
+    struct vinci_session *session = NULL;
+    struct vinci_request_options request;
+    struct vinci_request_result result;
+    struct vinci_error err;
+    struct temp_folder folder;
+    static const char *const files[] = {"config.json", "model.safetensors"};
+    temp_folder_make(&folder);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char from[1200];
+        size_t n;
+        snprintf(from, sizeof from, "%s/%s", golden.model, files[i]);
+        char *data = read_whole_file(from, &n);
+        temp_write(&folder, files[i], data, n);
+        free(data);
+    }
+    vinci_engine_options_init(&options);
+    options.model = folder.path;
+    assert_int_equal(vinci_engine_open(&engine, &options, &err), VINCI_OK);
+    assert_int_equal(vinci_session_open(&session, engine, &err), VINCI_OK);
+    assert_int_equal(vinci_session_append(session, ids, 10, NULL, NULL, &err), VINCI_OK);
+    assert_int_equal(truncate(temp_path(&folder, files[1]), 5000), 0);
+    assert_int_equal(vinci_session_append(session, ids, 10, NULL, NULL, &err), VINCI_IO);
+    assert_non_null(strstr(err.text, "model.safetensors"));
+    assert_non_null(strstr(err.text, "got 5000"));
+    describe(&request, 0);
+    assert_int_equal(vinci_generate(engine, &request, &result, &err), VINCI_IO);
+    vinci_session_close(session);
+    vinci_engine_close(engine);
+    temp_folder_remove(&folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sync),    cmocka_unit_test(test_back_to_the_prompt),
-        cmocka_unit_test(test_limits),  cmocka_unit_test(test_alone_or_together),
-        cmocka_unit_test(test_endings), cmocka_unit_test(test_context_end),
+        cmocka_unit_test(test_sync),         cmocka_unit_test(test_back_to_the_prompt),
+        cmocka_unit_test(test_limits),       cmocka_unit_test(test_alone_or_together),
+        cmocka_unit_test(test_endings),      cmocka_unit_test(test_context_end),
+        cmocka_unit_test(test_file_shrinks),
     };
     return cmocka_run_group_tests_name("sessions and requests", tests, set_up, tear_down);
 }
