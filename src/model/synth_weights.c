@@ -110,10 +110,11 @@ static enum vinci_status find_codes(struct synth_pool *pool, float std, enum dty
     for (size_t i = 0; i < pool->n_blocks; i++) {
         const uint8_t *from = pool->uniform + i * QUANT_BLOCK;
         uint8_t *to = codes->nibbles + i * 16;
-        for (size_t j = 0; j < 16; j++)
-            to[j] = layout == DTYPE_MXFP4
-                        ? (uint8_t)(table[from[2 * j]] | table[from[2 * j + 1]] << 4)
-                        : (uint8_t)(table[from[j]] | table[from[j + 16]] << 4);
+        for (size_t j = 0; j < 16; j++) {
+            bool pairs = layout == DTYPE_MXFP4;
+            uint8_t low = from[pairs ? 2 * j : j], high = from[pairs ? 2 * j + 1 : j + 16];
+            to[j] = (uint8_t)(table[low] | table[high] << 4);
+        }
     }
     return VINCI_OK;
 }
