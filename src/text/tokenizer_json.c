@@ -11,6 +11,7 @@
 #include "text/array.h"
 #include "text/byte_level.h"
 #include "text/tokenizer_file.h"
+#include "text/utf8.h"
 
 #include <float.h>
 #include <jansson.h>
@@ -157,8 +158,10 @@ static int put(struct reader *reader, json_t *value)
     bool ok = value != NULL;
     if (json_is_object(parent) && json_object_get(parent, reader->key.data)) {
         json_decref(value);
-        return stop(reader, fail(reader->err, VINCI_BAD_FILE,
-                                 "not the JSON of a tokenizer: a key stands twice in one object"));
+        return stop(reader,
+                    fail(reader->err, VINCI_BAD_FILE, "the key \"%s\" stands twice in one object",
+                         utf8_quote((char[UTF8_QUOTE_BYTES]){0}, reader->key.data,
+                                    strlen(reader->key.data))));
     }
     if (!parent) reader->rest = value;
     else if (json_is_array(parent)) ok = json_array_append_new(parent, value) == 0;

@@ -64,7 +64,7 @@ static const struct json_edit {
 } edits[] = {
     {"{\"version\"", "{\"version\":1 \"", VINCI_BAD_FILE, "not valid JSON at byte"},
     {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}", VINCI_UNSUPPORTED, "normalizer"},
-    {"\"normalizer\":null", "\"model\":1", VINCI_BAD_FILE, "a key stands twice"},
+    {"\"normalizer\":null", "\"model\":1", VINCI_BAD_FILE, "\"model\" stands twice"},
     {"\"type\":\"Split\"", "\"type\":\"Punctuation\"", VINCI_UNSUPPORTED, "pre_tokenizer"},
     {"\"Regex\":\"", "\"Regex\":\"(", VINCI_BAD_FILE, "does not compile"},
     {"\"Regex\":\"", "\"String\":\"", VINCI_UNSUPPORTED, "pre_tokenizer"},
@@ -119,8 +119,8 @@ static const struct json_edit {
     {"\"merges\":[[", "\"merges\":[\" q\", [", VINCI_BAD_FILE, "merge 0: its left part is no"},
     {"\"merges\":[[", "\"merges\":[\"\xc4\xa0 t\", [", VINCI_BAD_FILE,
      "merges 0 and 1 are the same"},
-    {"]]}}", "]],\"vocab\":{\"q\":900}}}", VINCI_BAD_FILE, "a key stands twice"},
-    {"]]}}", "]],\"merges\":[]}}", VINCI_BAD_FILE, "a key stands twice"},
+    {"]]}}", "]],\"vocab\":{\"q\":900}}}", VINCI_BAD_FILE, "\"vocab\" stands twice"},
+    {"]]}}", "]],\"merges\":[]}}", VINCI_BAD_FILE, "\"merges\" stands twice"},
     {"]]}}", "]]}", VINCI_BAD_FILE, "not valid JSON at byte"},
     {"]]}}", "]]}},", VINCI_BAD_FILE, "not valid JSON at byte"},
 };
