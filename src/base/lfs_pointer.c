@@ -12,8 +12,7 @@ enum vinci_status lfs_pointer_check(const struct file_map *map, struct vinci_err
     return fail(
         err, VINCI_BAD_FILE,
         "%s: a git-lfs pointer of %zu bytes, not the file itself: the repository was cloned "
-        "without git-lfs; run `git lfs install && git lfs pull` in %.*s, or fetch the model "
-        "with `vinci pull`",
+        "without git-lfs; run `git lfs install && git lfs pull` in %.*s",
         map->path, map->size, slash ? (int)(slash - map->path) + (slash == map->path) : 1,
         slash ? map->path : ".");
 }

@@ -165,8 +165,8 @@ enum vinci_status vinci_model_find(const char *name, const struct vinci_caches *
     else
         status = fail(err, VINCI_NOT_FOUND,
                       "%s: no such file or folder, and not in the hubs' caches; looked at %s; "
-                      "`vinci pull %s` fetches it",
-                      name, search.looked.size ? search.looked.data : "none", name);
+                      "`modelscope download --model %s` or `hf download %s` fetches it",
+                      name, search.looked.size ? search.looked.data : "none", name, name);
     buf_free(&search.path);
     buf_free(&search.looked);
     return status;

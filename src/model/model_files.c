@@ -195,7 +195,7 @@ enum vinci_status model_files_find(struct model_files *files, const char *path,
         if (status == VINCI_OK && !files->weights)
             status = fail(err, VINCI_NOT_FOUND,
                           "%s: no model in this folder; looked for %s, %s, *.gguf and "
-                          "original/; `vinci pull` fetches a model",
+                          "original/; a clone or download of gpt-oss-20b has the first two",
                           path, SINGLE, INDEX);
     }
     if (status) model_files_free(files);

@@ -655,7 +655,7 @@ static void test_folders(void **state)
     temp_mkdir(&folder, "empty");
     expect_refused(temp_path(&folder, "empty"), VINCI_NOT_FOUND,
                    "no model in this folder; looked for model.safetensors, "
-                   "model.safetensors.index.json, *.gguf and original/; `vinci pull`");
+                   "model.safetensors.index.json, *.gguf and original/; a clone");
     expect_refused(temp_path(&folder, "none"), VINCI_NOT_FOUND, "none: cannot open the model");
     expect_refused("", VINCI_NOT_FOUND, "cannot open");
 
