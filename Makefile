@@ -31,7 +31,7 @@ override LDFLAGS += $(SANITIZE)
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 # Kernels of another architecture are left out.
 KERNELS_x86_64 := avx2 avxvnni avx512 avx512_%
-KERNELS_aarch64 := neon
+KERNELS_aarch64 := neon neon_%
 OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aarch64))
 LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
 	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/engine/*.c src/comm/*.c))
@@ -92,7 +92,9 @@ AVX512_FLAGS := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -
 $(BUILD)/src/device/cpu/kernels_avx512.o: override CFLAGS += $(AVX512_FLAGS)
 $(BUILD)/src/device/cpu/kernels_avx512_%.o: override CFLAGS += $(AVX512_FLAGS)
 else ifeq ($(ARCH),aarch64)
-$(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += -march=armv8.2-a+dotprod -mtune=cortex-a76
+NEON_FLAGS := -march=armv8.2-a+dotprod -mtune=cortex-a76
+$(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += $(NEON_FLAGS)
+$(BUILD)/src/device/cpu/kernels_neon_%.o: override CFLAGS += $(NEON_FLAGS)
 endif
 
 # What reads files is also checked for conversions that lose values.

@@ -73,8 +73,9 @@ const char *cpu_kernels_level(size_t i)
 size_t cpu_kernels_scratch_bytes(const struct cpu_kernels *kernels, size_t n_cols)
 {
     size_t most = 0;
-    for (size_t i = 0; i < N_LEVELS && levels[i].available(); i++) {
+    for (size_t i = 0; i < N_LEVELS; i++) {
         struct cpu_kernels table;
+        if (!levels[i].available()) continue;
         kernels_scalar_fill(&table);
         levels[i].fill(&table);
         size_t n_bytes = table.linear_scratch_bytes(n_cols);

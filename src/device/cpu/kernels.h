@@ -171,7 +171,6 @@ struct cpu_kernels {
 void kernels_scalar_fill(struct cpu_kernels *table);
 #if defined(__x86_64__)
 void kernels_avx2_fill(struct cpu_kernels *table);
-size_t linear_scratch_bytes_avx2(size_t n_cols); /* for levels that keep some of its products */
 void kernels_avxvnni_fill(struct cpu_kernels *table);
 void kernels_avx512_fill(struct cpu_kernels *table);
 #elif defined(__aarch64__)

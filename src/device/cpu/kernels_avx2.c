@@ -257,7 +257,7 @@ static void f32_mxfp4_gguf_linear_avx2(const struct linear_args *args, size_t ro
     f32_linear(DTYPE_MXFP4_GGUF, args, row_begin, row_end);
 }
 
-size_t linear_scratch_bytes_avx2(size_t n_cols)
+static size_t linear_scratch_bytes_avx2(size_t n_cols)
 {
     size_t q8 = q8_scratch_bytes(n_cols);
     size_t f32 = sizeof(f32_panel) + F32_TOKENS * sizeof(__m256[2][F32_ROWS]);

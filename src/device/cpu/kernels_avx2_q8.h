@@ -163,6 +163,7 @@ INLINE void q8_dot(const __m256i w[8], __m256 scale, const struct q8_act *act, s
         for (int i = 0; i < 8; i++) {
             __m256i x = _mm256_sign_epi8(_mm256_set1_epi32(load_i32(act->x + 4 * i)), w[i]);
             s = _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude[i], x), ones));
+            IN_ORDER(s);
         }
         sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s),
                                   _mm256_mul_ps(scale, _mm256_set1_ps(act->d)), sums[t]);
@@ -241,13 +242,14 @@ INLINE void q8_panel(enum dtype dtype, const struct linear_args *args, const str
     for (size_t i = 0; i < 4 * n_tokens; i++) sums[i] = _mm256_setzero_ps();
     for (size_t b = 0; b < n_blocks; b += 4) {
         __m256i e = _mm256_setzero_si256();
+        const uint8_t *next = p + 8 * stride;
         if (dtype == DTYPE_MXFP4) e = load_e8m0(scales + b, step * w->scale_stride, n_blocks - b);
-        UNROLL
-        for (size_t i = 0; i < 8; i++)
-            _mm_prefetch((const char *)p + (8 + i) * stride, _MM_HINT_T0);
         UNROLL
         for (size_t i = 0; i < 4; i++) {
             if (b + i >= n_blocks) continue;
+            /* These 4 blocks of the next panel, 2 rows at each. */
+            _mm_prefetch((const char *)next + 2 * i * stride, _MM_HINT_T0);
+            _mm_prefetch((const char *)next + (2 * i + 1) * stride, _MM_HINT_T0);
             q8_block(dtype, p, stride, e, act, n_tokens, sums + i * n_tokens);
             p += block_bytes;
             act += n_tokens;

@@ -3,8 +3,7 @@
 
 static size_t linear_scratch_bytes_avx512(size_t n_cols)
 {
-    size_t q8 = q8_linear_scratch_bytes_avx512(n_cols), below = linear_scratch_bytes_avx2(n_cols);
-    return q8 > below ? q8 : below; /* the float kernels are those of AVX2 */
+    return q8_linear_scratch_bytes_avx512(n_cols);
 }
 
 void kernels_avx512_fill(struct cpu_kernels *table)

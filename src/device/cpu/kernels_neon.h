@@ -1,0 +1,22 @@
+/* kernels_neon.h - what the NEON files share. Include it only in files compiled for Armv8.2 with
+ * the int8 dot product. */
+#ifndef VINCI_DEVICE_CPU_KERNELS_NEON_H
+#define VINCI_DEVICE_CPU_KERNELS_NEON_H
+
+#include "device/cpu/kernels.h"
+
+#include <arm_neon.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Before a loop of few and constant steps: registers cannot be indexed. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+linear_fn q8_q8_0_linear_neon, q8_mxfp4_linear_neon, q8_mxfp4_gguf_linear_neon;
+size_t q8_linear_scratch_bytes_neon(size_t n_cols);
+
+#endif
