@@ -64,11 +64,6 @@ struct ahead {
     size_t n_rows, distance;
 };
 
-enum { AHEAD_LINES = 4 };
-#ifndef AHEAD_HINT
-#define AHEAD_HINT _MM_HINT_T0
-#endif
-
 SPECIALISED struct ahead ahead_start(const struct matrix *w, size_t row_begin, size_t row_end,
                                      size_t distance_bytes)
 {
@@ -84,13 +79,14 @@ SPECIALISED void ahead_allow(struct ahead *a, size_t row)
     a->limit = row + a->distance < a->n_rows ? row + a->distance : a->n_rows;
 }
 
-/* The next few lines, if they are allowed. */
-SPECIALISED void ahead_step(struct ahead *a)
+/* The next n lines, if they are allowed. Spread evenly over a row's work, so that memory is never
+ * idle: the fill buffers, about a dozen, are what limits one core. */
+SPECIALISED void ahead_step(struct ahead *a, int n)
 {
     if (a->row >= a->limit) return;
-#pragma GCC unroll 4
-    for (int i = 0; i < AHEAD_LINES; i++) _mm_prefetch((const char *)a->p + 64 * i, AHEAD_HINT);
-    a->p += AHEAD_LINES * 64;
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i++) _mm_prefetch((const char *)a->p + 64 * i, _MM_HINT_T1);
+    a->p += 64 * n;
     if (a->p < a->row_end) return;
     a->row_end += a->row_stride;
     a->p = a->row_end - a->row_bytes;

@@ -276,9 +276,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
 #pragma GCC unroll 8
         for (size_t t = 0; t < n_tokens; t++) f[t] = _mm512_setzero_ps();
         for (size_t g = 0; g < n_blocks / 4; g++, x += n_tokens) {
-            ahead_step(&ahead);
-            ahead_step(&ahead);
-            if (dtype == DTYPE_Q8_0) ahead_step(&ahead);
+            ahead_step(&ahead, dtype == DTYPE_Q8_0 ? 10 : 5);
             narrow_step(f, x, &c, &rows, dtype, g, 4, n_blocks, n_tokens, one);
         }
         if (n_blocks % 4)
@@ -300,7 +298,7 @@ SPECIALISED void narrow(const struct linear_args *args, size_t row_begin, size_t
 {
     struct ahead ahead = ahead_start(args->w, row_begin, row_end, NARROW_AHEAD);
     ahead_allow(&ahead, row_begin);
-    while (ahead.row < ahead.limit) ahead_step(&ahead);
+    while (ahead.row < ahead.limit) ahead_step(&ahead, 4);
     switch (args->n_tokens) {
     case 1: narrow_rows(args, row_begin, row_end, ahead, dtype, 1); break;
     case 2: narrow_rows(args, row_begin, row_end, ahead, dtype, 2); break;
@@ -464,8 +462,7 @@ SPECIALISED void wide_unpack(struct wide *s, const struct matrix *w, size_t row,
         for (size_t k = 0; k < 4; k++) {
             if (k >= n) break;
             struct wide_block *block = s->blocks + k * WIDE_GROUPS + g - g_begin;
-            ahead_step(ahead);
-            if (dtype == DTYPE_Q8_0) ahead_step(ahead);
+            ahead_step(ahead, dtype == DTYPE_Q8_0 ? 10 : 5);
             wide_unpack_block(block->w[half], &c[0], rows, dtype, 4 * g + k);
             block->scale[half] = _mm512_mul_ps(scales[k], factor);
             if (dtype == DTYPE_Q8_0) continue;
