@@ -55,8 +55,7 @@ struct chat {
 /* ---- chat_turn.c ---- */
 
 /* Puts the settings into the conversation. */
-enum vinci_status chat_apply_settings(const struct chat *chat,
-                                      struct vinci_conversation *conversation,
+enum vinci_status chat_apply_settings(struct vinci_conversation *conversation,
                                       const struct chat_settings *settings,
                                       struct vinci_error *err);
 
@@ -90,6 +89,9 @@ enum vinci_status chat_to_json(const struct chat *chat, char **json, struct vinc
 /* The opposite; the same tokens. Nothing changes on failure. */
 enum vinci_status chat_from_json(struct chat *chat, const char *json, size_t n, const char *path,
                                  struct vinci_error *err);
+
+/* A file that only its owner may read, in place of one that is there. */
+enum vinci_status chat_write_file(const char *path, const char *text, struct vinci_error *err);
 
 /* --json: the turn as one object on a line. */
 enum vinci_status chat_turn_json(const struct chat *chat, char **json, struct vinci_error *err);

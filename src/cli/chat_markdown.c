@@ -161,9 +161,10 @@ static size_t break_line(const struct glyphs *g, size_t start, size_t width, boo
     size_t used = 0, i, best = 0;
     for (i = start; i < g->n && g->items[i].text[0] != '\n'; i++) {
         const struct glyph *glyph = &g->items[i];
-        bool may_break = i > start && (is_space(glyph) || is_space(glyph - 1) ||
-                                       ((glyph->width > 1 || glyph[-1].width > 1) &&
-                                        glyph->width > 0 && !closes(glyph)));
+        bool may_break =
+            i > start &&
+            (is_space(glyph) || is_space(glyph - 1) ||
+             ((glyph->width > 1 || glyph[-1].width > 1) && glyph->width > 0 && !closes(glyph)));
         if (may_break && words) best = i;
         if (used + glyph->width > width && i > start && !(words && is_space(glyph))) {
             *end = best ? best : i;
@@ -340,13 +341,12 @@ static void enter_item(struct renderer *r, const MD_BLOCK_LI_DETAIL *item)
 {
     char marker[16] = "• ";
     int width = 2;
-    struct prefix *list = r->depth && r->prefixes[r->depth - 1].list ? &r->prefixes[r->depth - 1]
-                                                                     : NULL;
+    struct prefix *list =
+        r->depth && r->prefixes[r->depth - 1].list ? &r->prefixes[r->depth - 1] : NULL;
     if (r->glyphs.n) put_block(r, true);
     if (list && list->ordered)
         width = snprintf(marker, sizeof marker, "%u. ", list->number++ % 1000000);
-    if (item->is_task)
-        snprintf(marker, sizeof marker, "%s ", item->task_mark == ' ' ? "☐" : "☑");
+    if (item->is_task) snprintf(marker, sizeof marker, "%s ", item->task_mark == ' ' ? "☐" : "☑");
     if (r->gap && !in_tight_list(r)) begin_block(r);
     push(r, marker, width == 2 ? "  " : width == 3 ? "   " : "    ", width > 4 ? 4 : width);
 }
@@ -487,7 +487,7 @@ static int leave_span(MD_SPANTYPE type, void *detail, void *user)
 
 static void add_entity(struct renderer *r, const char *text, size_t n)
 {
-    static const char *const known[][2] = {{"&amp;", "&"},   {"&lt;", "<"},    {"&gt;", ">"},
+    static const char *const known[][2] = {{"&amp;", "&"},   {"&lt;", "<"},   {"&gt;", ">"},
                                            {"&quot;", "\""}, {"&nbsp;", " "}, {"&apos;", "'"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strlen(known[i][0]) == n && memcmp(known[i][0], text, n) == 0) {

@@ -92,8 +92,8 @@ enum vinci_status chat_model_open(struct chat_model *model, const struct program
         }
     }
     if (status == VINCI_OK)
-        status = vinci_harmony_stop_tokens(model->loaded.tokenizer, model->stops, &model->n_stops,
-                                           err);
+        status =
+            vinci_harmony_stop_tokens(model->loaded.tokenizer, model->stops, &model->n_stops, err);
     if (status != VINCI_OK) chat_model_close(model);
     return status;
 }
@@ -115,8 +115,7 @@ static enum vinci_status answer_by_engine(struct chat_model *model,
 {
     struct vinci_request *request = NULL;
     options->session = model->session;
-    enum vinci_status status =
-        vinci_request_submit(&request, model->loaded.engine, options, err);
+    enum vinci_status status = vinci_request_submit(&request, model->loaded.engine, options, err);
     size_t n_active = 1;
     while (status == VINCI_OK && n_active > 0) {
         if (interrupted()) vinci_request_cancel(request);
@@ -144,8 +143,8 @@ static enum vinci_status replay(struct chat_model *model, const int32_t *ids, si
     const char *text = model->answers[model->next_answer++];
     int32_t *answer = NULL, *held = NULL;
     size_t n_answer = 0, n = 0, same = 0;
-    enum vinci_status status = vinci_tokenize(model->loaded.tokenizer, text, strlen(text), true,
-                                              &answer, &n_answer, err);
+    enum vinci_status status =
+        vinci_tokenize(model->loaded.tokenizer, text, strlen(text), true, &answer, &n_answer, err);
     if (status != VINCI_OK) return status;
     held = array_new(n_ids + n_answer, sizeof *held);
     if (!held) {
@@ -184,10 +183,11 @@ enum vinci_status chat_model_answer(struct chat_model *model, const int32_t *ids
     struct vinci_request_options options;
     *result = (struct vinci_request_result){0};
     if (n_ids >= model->n_ctx)
-        return fail(err, VINCI_LIMIT,
-                    "the conversation has %zu tokens and the context %u; begin anew, take something "
-                    "back, or give a larger --ctx",
-                    n_ids, model->n_ctx);
+        return fail(
+            err, VINCI_LIMIT,
+            "the conversation has %zu tokens and the context %u; begin anew, take something "
+            "back, or give a larger --ctx",
+            n_ids, model->n_ctx);
     vinci_request_options_init(&options);
     options.prompt = ids;
     options.n_prompt = n_ids;

@@ -7,10 +7,10 @@
 struct chat_model {
     struct loaded_model loaded; /* the tokenizer always, the engine without --replay */
     struct vinci_session *session;
-    char name[128];     /* how a saved conversation calls it */
-    char **answers;     /* of --replay; NULL: the engine answers */
+    char name[128]; /* how a saved conversation calls it */
+    char **answers; /* of --replay; NULL: the engine answers */
     size_t n_answers, next_answer;
-    int32_t *held;      /* --replay: the tokens that a session would hold */
+    int32_t *held; /* --replay: the tokens that a session would hold */
     size_t n_held;
     uint32_t n_ctx;
     int32_t stops[VINCI_HARMONY_STOP_TOKENS_MAX];

@@ -232,8 +232,7 @@ static const char *talk(struct child *child, const struct chat_tool_options *opt
     }
     if (WIFEXITED(child->status) && WEXITSTATUS(child->status) == 0) return "";
     if (WIFEXITED(child->status))
-        snprintf(text, 96, "Error: the function failed with status %d",
-                 WEXITSTATUS(child->status));
+        snprintf(text, 96, "Error: the function failed with status %d", WEXITSTATUS(child->status));
     else snprintf(text, 96, "Error: the function was ended by signal %d", WTERMSIG(child->status));
     return text;
 }

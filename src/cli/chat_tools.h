@@ -5,11 +5,11 @@
 #include "base/buf.h"
 
 struct chat_tool_options {
-    const char *exec;     /* --tool-exec: a shell command; NULL: none */
-    uint32_t seconds;     /* its time limit */
-    uint64_t bytes;       /* what it may answer */
-    uint32_t rounds;      /* calls that may follow each other without a word by the user */
-    bool yes;             /* do not ask */
+    const char *exec; /* --tool-exec: a shell command; NULL: none */
+    uint32_t seconds; /* its time limit */
+    uint64_t bytes;   /* what it may answer */
+    uint32_t rounds;  /* calls that may follow each other without a word by the user */
+    bool yes;         /* do not ask */
 };
 
 /* Reads OpenAI's array of functions (or a request body that has it under "tools"), checks its form

@@ -25,17 +25,14 @@ bool chat_set_text(char **text, const char *value, size_t n)
     return true;
 }
 
-enum vinci_status chat_apply_settings(const struct chat *chat,
-                                      struct vinci_conversation *conversation,
-                                      const struct chat_settings *settings,
-                                      struct vinci_error *err)
+enum vinci_status chat_apply_settings(struct vinci_conversation *conversation,
+                                      const struct chat_settings *settings, struct vinci_error *err)
 {
     struct vinci_system_message system;
     struct vinci_developer_message developer = {
         .instructions = vinci_text_of(settings->instructions),
         .tools = vinci_text_of(settings->tools),
     };
-    (void)chat;
     vinci_system_message_init(&system);
     system.effort = settings->effort;
     system.current_date = settings->date;
@@ -197,7 +194,7 @@ static bool ask_terminal(char *line, int size)
 }
 
 /* The person's leave. Nobody there to ask means no. */
-static bool may_run(struct chat *chat, const char *name)
+static bool may_run(struct chat *chat)
 {
     char line[64] = "";
     struct buf text = {0};
@@ -213,7 +210,6 @@ static bool may_run(struct chat *chat, const char *name)
                     "a call was refused, as there is nobody to ask; --yes runs all calls");
     }
     buf_free(&text);
-    (void)name;
     return line[0] == 'y' || line[0] == 'Y';
 }
 
@@ -253,7 +249,7 @@ static enum vinci_status carry_out(struct chat *chat, bool *go_on, struct vinci_
         chat_view_note(&chat->view, "[the call is open: --tool-exec would carry it out]");
         goto cleanup;
     }
-    if (!refusal && !may_run(chat, name)) refusal = "Error: the user did not allow this call";
+    if (!refusal && !may_run(chat)) refusal = "Error: the user did not allow this call";
     if (refusal) {
         if (!buf_append_text(&text, refusal)) status = fail_memory(err, 512, "an answer");
         stopped = interrupted();

@@ -193,7 +193,8 @@ static void show_answer(struct chat_view *view, struct vinci_text text)
         else if (now() - view->drawn > 0.033) draw(view);
         return;
     }
-    bool terminal = isatty(STDOUT_FILENO), ok = !terminal || terminal_text(&safe, text.data, text.size);
+    bool terminal = isatty(STDOUT_FILENO),
+         ok = !terminal || terminal_text(&safe, text.data, text.size);
     if (ok) ok = terminal ? output(safe.data, safe.size) : output(text.data, text.size);
     if (!ok) view->failed = true;
     view->newline = text.data[text.size - 1] == '\n';

@@ -18,12 +18,12 @@ struct chat_view {
     bool failed;   /* standard output cannot be written, or memory was short */
 
     enum chat_part part;
-    bool newline;       /* what was written last ended a line */
+    bool newline; /* what was written last ended a line */
     double start, drawn;
     size_t n_reasoning; /* tokens */
     struct buf source;  /* Markdown: the message so far, and the lines on the screen */
     struct buf shown;
-    size_t width;       /* of the terminal when the message began */
+    size_t width; /* of the terminal when the message began */
 };
 
 void chat_view_init(struct chat_view *view, const struct program *program,

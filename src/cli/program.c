@@ -132,7 +132,8 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     program->progress = isatty(STDERR_FILENO) && !dumb;
     program->redraw = isatty(STDOUT_FILENO) && !dumb;
     program->color = program->progress && !program->no_color;
-    if (!find_caches(program) || !find_state(program)) return fail_memory(err, 4096, "the environment");
+    if (!find_caches(program) || !find_state(program))
+        return fail_memory(err, 4096, "the environment");
     return VINCI_OK;
 }
 
