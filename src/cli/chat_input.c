@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -112,13 +113,22 @@ void chat_input_close(struct chat_input *input)
     free(input);
 }
 
+void chat_input_echo(struct chat_input *input, bool on)
+{
+    struct termios mode;
+    if (!input->edit || tcgetattr(STDIN_FILENO, &mode) != 0) return;
+    if (on) mode.c_lflag |= ECHO;
+    else mode.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(STDIN_FILENO, TCSANOW, &mode);
+}
+
 bool chat_input_is_terminal(const struct chat_input *input)
 {
     return input->edit != NULL;
 }
 
 /* One line without its end, borrowed; NULL at the end or after Ctrl-C. */
-static const char *read_line(struct chat_input *input, const char *prompt, size_t *n)
+static const char *read_line(struct chat_input *input, const char *prompt, bool keep, size_t *n)
 {
     const char *line = NULL;
     if (input->edit) {
@@ -133,7 +143,7 @@ static const char *read_line(struct chat_input *input, const char *prompt, size_
             return NULL;
         }
         *n = (size_t)count;
-        if (line[strspn(line, " \t\n")]) history(input->history, &event, H_ENTER, line);
+        if (keep && line[strspn(line, " \t\n")]) history(input->history, &event, H_ENTER, line);
     } else {
         ssize_t count = getline(&input->line, &input->line_size, stdin);
         if (count < 0) return NULL;
@@ -149,13 +159,13 @@ static bool ends_quote(const char *line, size_t n)
     return n >= 3 && memcmp(line + n - 3, "\"\"\"", 3) == 0;
 }
 
-enum chat_read chat_input_read(struct chat_input *input, const char *prompt, struct buf *text)
+enum chat_read chat_input_read(struct chat_input *input, struct buf *text)
 {
     bool quoted = false, begun = false, end = false;
     text->size = 0;
     while (!end) {
         size_t n = 0;
-        const char *line = read_line(input, begun || quoted ? "... " : prompt, &n);
+        const char *line = read_line(input, begun || quoted ? "... " : "> ", true, &n);
         if (!line) {
             if (interrupted()) return READ_STOPPED;
             return begun ? READ_TEXT : READ_END; /* a message without its end is one too */
@@ -175,4 +185,13 @@ enum chat_read chat_input_read(struct chat_input *input, const char *prompt, str
     }
     if (quoted && text->size && text->data[text->size - 1] == '\n') text->data[--text->size] = '\0';
     return READ_TEXT;
+}
+
+enum chat_read chat_input_ask(struct chat_input *input, const char *prompt, struct buf *text)
+{
+    size_t n = 0;
+    const char *line = read_line(input, prompt, false, &n);
+    text->size = 0;
+    if (line && buf_append(text, line, n)) return READ_TEXT;
+    return interrupted() ? READ_STOPPED : READ_END;
 }

@@ -2,11 +2,9 @@
  * the user's program, and again until the model has nothing more to say. */
 #include "cli/chat.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void chat_settings_release(struct chat_settings *settings)
 {
@@ -200,7 +198,7 @@ static bool may_run(struct chat *chat)
     struct buf text = {0};
     if (chat->tool.yes) return true;
     if (chat->input && chat_input_is_terminal(chat->input)) {
-        enum chat_read read = chat_input_read(chat->input, "run it? [y/N] ", &text);
+        enum chat_read read = chat_input_ask(chat->input, "run it? [y/N] ", &text);
         if (read == READ_TEXT) snprintf(line, sizeof line, "%s", text.data);
     } else if (chat->program->progress && !chat->input) {
         say("run it? [y/N] ");
@@ -274,6 +272,7 @@ enum vinci_status chat_turn(struct chat *chat, struct vinci_error *err)
     bool go_on = true;
     enum vinci_status status = VINCI_OK;
     chat->figures = (struct chat_figures){0};
+    if (chat->input) chat_input_echo(chat->input, false);
     for (uint32_t round = 0; status == VINCI_OK && go_on; round++) {
         bool call = false;
         go_on = false;
@@ -286,6 +285,7 @@ enum vinci_status chat_turn(struct chat *chat, struct vinci_error *err)
         }
         status = carry_out(chat, &go_on, err);
     }
+    if (chat->input) chat_input_echo(chat->input, true);
     if (status == VINCI_OK && chat->view.failed) return VINCI_IO; /* said at the end */
     return status;
 }

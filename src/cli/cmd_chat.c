@@ -231,7 +231,7 @@ static enum vinci_status session(struct chat *chat, const struct chat_args *args
         chat_view_note(&chat->view, "%s, context of %u tokens; /help lists the commands",
                        chat->model.name, chat->model.n_ctx);
     while (status == VINCI_OK && !quit) {
-        enum chat_read read = chat_input_read(chat->input, "> ", &text);
+        enum chat_read read = chat_input_read(chat->input, &text);
         if (read == READ_END) break;
         if (read == READ_STOPPED) {
             if (!interrupt_forget() || !chat_input_is_terminal(chat->input)) break;
