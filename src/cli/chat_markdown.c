@@ -210,6 +210,7 @@ static void begin_block(struct renderer *r)
     if (r->gap && !in_tight_list(r)) {
         for (size_t i = 0; i < r->depth; i++) /* quotation bars go on, list markers wait */
             if (r->prefixes[i].used) put_text(r, r->prefixes[i].rest);
+        while (r->out->size && r->out->data[r->out->size - 1] == ' ') r->out->size--;
         put_text(r, "\n");
     }
     r->gap = false;

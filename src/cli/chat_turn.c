@@ -124,7 +124,7 @@ static void say_finish(struct chat *chat)
     const struct chat_figures *figures = &chat->figures;
     switch (figures->finish) {
     case VINCI_FINISH_LENGTH:
-        chat_view_note(&chat->view, "[cut after %zu tokens: --max-new-tokens; what there is stays]",
+        chat_view_note(&chat->view, "[cut after %zu tokens; what there is stays]",
                        figures->n_generated);
         break;
     case VINCI_FINISH_CONTEXT:

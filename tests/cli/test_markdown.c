@@ -37,7 +37,7 @@ static const struct {
      "  if (x)\n      y  =  1;\n"},
     {"a code block that has not ended", "```\nab", 40, false, "  ab\n"},
     {"code in a list", "- a\n\n  ```\n  b\n  ```", 40, false, "• a\n\n    b\n"},
-    {"a quotation", "> a\n>\n> b", 40, false, "│ a\n│ \n│ b\n"},
+    {"a quotation", "> a\n>\n> b", 40, false, "│ a\n│\n│ b\n"},
     {"a table", "| a | 名 |\n|--|--:|\n| bb | 1 |", 40, false, "a  │ 名\n───┼───\nbb │  1\n"},
     {"a table that is too wide", "| a | b |\n|--|--|\n| cccc cccc cccc | dddd dddd dddd |", 24,
      false, "a          │ b\n───────────┼──────────\ncccc cccc  │ dddd dddd\ncccc       │ dddd\n"},
