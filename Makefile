@@ -19,6 +19,10 @@ RUN ?=
 VERSION := $(shell sed -n 's/^.define VINCI_VERSION "\(.*\)"/\1/p' include/vinci.h)
 SONAME := libvinci.so.0
 PACKAGES := libpcre2-8 jansson yajl hwloc
+# For the program alone. Without md4c, whose package not every distribution has, `vinci chat` shows
+# answers as they are.
+MD4C := $(shell $(PKG_CONFIG) --exists md4c && echo md4c)
+CLI_PACKAGES := libedit $(MD4C)
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # The numeric contract (docs/kernels.md): fma only where it is written.
@@ -26,6 +30,7 @@ override CFLAGS += -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fPI
 	-fvisibility=hidden -Iinclude -Isrc $(WARNINGS) $(SANITIZE)
 override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm
+CLI_LDLIBS := $(shell $(PKG_CONFIG) --libs $(CLI_PACKAGES))
 override LDFLAGS += $(SANITIZE)
 
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
@@ -49,7 +54,7 @@ SHARE := $(BUILD)/share/man/man1/vinci.1 $(BUILD)/share/bash-completion/completi
 all: $(BUILD)/vinci $(BUILD)/libvinci.a $(BUILD)/$(SONAME) $(BUILD)/vinci.pc $(SHARE)
 
 $(BUILD)/vinci: $(CLI_OBJ) $(BUILD)/internal.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(CLI_LDLIBS)
 
 # For the program and the tests, which see below vinci.h.
 $(BUILD)/internal.a: $(LIB_OBJ)
@@ -100,6 +105,9 @@ endif
 # What reads files is also checked for conversions that lose values.
 $(BUILD)/src/model/%.o $(BUILD)/src/text/%.o $(BUILD)/src/base/gguf_file.o: override CFLAGS += -Wconversion
 
+$(BUILD)/src/cli/chat_%.o: override CPPFLAGS += \
+	$(shell $(PKG_CONFIG) --cflags $(CLI_PACKAGES)) $(if $(MD4C),-DHAVE_MD4C)
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -115,7 +123,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/libtests.a $(BUILD)/internal
 	$(LINK_TEST)
 $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
 		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
-	$(LINK_TEST)
+	$(LINK_TEST) $(CLI_LDLIBS)
 $(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"' \

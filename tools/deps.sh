@@ -1,5 +1,5 @@
 # deps.sh - what vinci needs from the distribution. Sourced by tools/test and tools/demo, which call
-# `need build` or `need build test`; installs nothing when everything is there.
+# `need build` or `need build test`, then `want`; installs nothing when everything is there.
 #
 # shellcheck shell=sh
 
@@ -15,6 +15,8 @@ build pc:libpcre2-8   libpcre2-dev    pcre2-devel
 build pc:jansson      libjansson-dev  jansson-devel
 build pc:yajl         libyajl-dev     yajl-devel
 build pc:hwloc        libhwloc-dev    hwloc-devel
+build pc:libedit      libedit-dev     libedit-devel
+extra pc:md4c         libmd4c-dev     md4c-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
 END
 }
@@ -107,6 +109,15 @@ need()
         say "installed, but still not usable: $packages"
         return 1
     }
+}
+
+# What vinci can do without: not every distribution has it. Never fails.
+want()
+{
+    packages=$(missing_packages extra)
+    [ -n "$packages" ] || return 0
+    # shellcheck disable=SC2086
+    install_packages $packages || say "going on without: $packages"
 }
 
 # For make -j.

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/ids.h"
 #include "cli/model_options.h"
+#include "cli/sampling_options.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -20,12 +21,11 @@ struct generate_args {
     const char *prompt, *prompt_file, *ids;
     bool special, stats;
     uint32_t max_new_tokens, logprobs;
-    struct vinci_sampling sampling;
-    struct text_list logit_bias, stop;
+    struct sampling_options sampling;
+    struct text_list stop;
 };
 
 #define FIELD(name) .offset = offsetof(struct generate_args, name)
-#define SAMPLING(name) .offset = offsetof(struct generate_args, sampling.name)
 
 static const struct option_row prompt_rows[] = {
     {"prompt", 'p', "TEXT", "the text to continue", OPTION_TEXT, FIELD(prompt)},
@@ -51,32 +51,11 @@ static const struct option_row output_rows[] = {
      OPTION_FLAG, FIELD(stats)},
     {0}};
 
-static const struct option_row sampling_rows[] = {
-    {"temperature", 0, "X",
-     "0 (the default): always the likeliest token; 1: the model's distribution", OPTION_FLOAT,
-     SAMPLING(temperature), .max = 100},
-    {"top-k", 0, "N", "draw from the N likeliest; 0 (the default): from all", OPTION_U32,
-     SAMPLING(top_k)},
-    {"top-p", 0, "X", "draw from the likeliest that make up X of the probability; default: 1",
-     OPTION_FLOAT, SAMPLING(top_p), .max = 1},
-    {"min-p", 0, "X", "leave out what is less likely than X times the likeliest; default: 0",
-     OPTION_FLOAT, SAMPLING(min_p), .max = 1},
-    {"repetition-penalty", 0, "X", "divide the logits of tokens seen before; default: 1",
-     OPTION_FLOAT, SAMPLING(repetition_penalty), .min = 0.01, .max = 100},
-    {"presence-penalty", 0, "X", "subtract from the logits of tokens generated before; default: 0",
-     OPTION_FLOAT, SAMPLING(presence_penalty), .min = -100, .max = 100},
-    {"frequency-penalty", 0, "X", "the same, times how often; default: 0", OPTION_FLOAT,
-     SAMPLING(frequency_penalty), .min = -100, .max = 100},
-    {"seed", 0, "N", "same seed, same text, everywhere; default: 0", OPTION_U64, SAMPLING(seed)},
-    {"logit-bias", 0, "ID=X", "add X to the logit of token ID; may be given several times",
-     OPTION_LIST, FIELD(logit_bias)},
-    {0}};
-
 static const struct option_group groups[] = {
     {"Model", model_rows, offsetof(struct generate_args, model)},
     {"Prompt", prompt_rows, 0},
     {"Output", output_rows, 0},
-    {"Sampling", sampling_rows, 0},
+    {"Sampling", sampling_rows, offsetof(struct generate_args, sampling)},
     {"Tokenizer", tokenizer_rows, offsetof(struct generate_args, model)},
     {"Engine", engine_rows, offsetof(struct generate_args, model)},
     {0}};
@@ -91,15 +70,15 @@ static void init(void *arguments)
 {
     struct generate_args *args = arguments;
     model_options_init(&args->model);
-    vinci_sampling_init(&args->sampling);
-    args->sampling.temperature = 0;
+    sampling_options_init(&args->sampling);
+    args->sampling.sampling.temperature = 0;
     args->max_new_tokens = 128;
 }
 
 static void release(void *arguments)
 {
     struct generate_args *args = arguments;
-    text_list_free(&args->logit_bias);
+    sampling_options_release(&args->sampling);
     text_list_free(&args->stop);
 }
 
@@ -186,30 +165,6 @@ static enum vinci_status read_prompt(const struct generate_args *args,
     return status;
 }
 
-/* "17=-100" */
-static enum vinci_status parse_bias(const struct text_list *list, struct vinci_logit_bias **out,
-                                    struct vinci_error *err)
-{
-    struct vinci_logit_bias *biases = array_new_zero(list->n, sizeof *biases);
-    if (!biases) return fail_memory(err, list->n * sizeof *biases, "--logit-bias");
-    for (size_t i = 0; i < list->n; i++) {
-        char id[16];
-        uint64_t token = 0;
-        double bias = 0;
-        size_t n = strcspn(list->items[i], "=");
-        snprintf(id, sizeof id, "%.*s", (int)(n < sizeof id ? n : 0), list->items[i]);
-        if (!list->items[i][n] || !parse_u64(id, 0, INT32_MAX, &token) ||
-            !parse_double(list->items[i] + n + 1, -1e6, 1e6, &bias)) {
-            free(biases);
-            return fail(err, VINCI_USAGE, "--logit-bias: expected ID=X such as 17=-100, got '%s'",
-                        list->items[i]);
-        }
-        biases[i] = (struct vinci_logit_bias){(int32_t)token, (float)bias};
-    }
-    *out = biases;
-    return VINCI_OK;
-}
-
 /* The tokens that end a text or a turn, as far as this tokenizer has them. */
 static size_t end_tokens(const struct vinci_tokenizer *tokenizer, int32_t ids[3])
 {
@@ -280,11 +235,10 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct vinci_request_options options;
     struct vinci_request_result result = {0};
     struct vinci_engine_info info;
-    struct vinci_logit_bias *biases = NULL;
     struct printer printer = {.args = args, .newline = true};
     int32_t *ids = NULL, stops[3];
     size_t n_ids = 0;
-    enum vinci_status status = parse_bias(&args->logit_bias, &biases, err);
+    enum vinci_status status = sampling_options_finish(&args->sampling, err);
     if (status == VINCI_OK) status = loaded_model_open(&loaded, program, &args->model, 0, 1, err);
     if (status == VINCI_OK && !(args->ids && !args->model.tokenizer && !args->stop.n))
         status = loaded_model_tokenizer(&loaded, &args->model, err);
@@ -295,9 +249,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     options.prompt = ids;
     options.n_prompt = n_ids;
     options.max_new_tokens = args->max_new_tokens;
-    options.sampling = args->sampling;
-    options.sampling.logit_bias = biases;
-    options.sampling.n_logit_bias = args->logit_bias.n;
+    options.sampling = args->sampling.sampling;
     options.stop_tokens = stops;
     options.n_stop_tokens = end_tokens(loaded.tokenizer, stops);
     options.stop_strings = args->stop.items;
@@ -315,7 +267,6 @@ static enum vinci_status run(const struct program *program, void *arguments,
 cleanup:
     if (args->ids) free(ids);
     else vinci_free(ids);
-    free(biases);
     loaded_model_close(&loaded);
     return status;
 }

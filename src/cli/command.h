@@ -34,6 +34,7 @@ enum vinci_status fail_no_command(const char *name, struct vinci_error *err);
 
 extern const struct command command_info;
 extern const struct command command_tokenize;
+extern const struct command command_chat;
 extern const struct command command_generate;
 extern const struct command command_logits;
 extern const struct command command_bench;

@@ -22,8 +22,9 @@ const struct program_variable program_variables[] = {
                      "$HF_HOME/hub"},
     {"HF_HOME", "Hugging Face's folder, instead of ~/.cache/huggingface"},
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
+    {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
     {"NO_COLOR", "if set and not empty, no colours on the terminal"},
-    {"TERM", "'dumb': no colours and no progress line"},
+    {"TERM", "'dumb': no colours, no progress line, no Markdown"},
     {NULL, NULL},
 };
 
@@ -37,8 +38,7 @@ bool interrupted(void)
 
 static void on_stop_signal(int number)
 {
-    (void)number;
-    stop_requested = 1;
+    if (stop_requested != SIGTERM) stop_requested = number;
 }
 
 static void on_bus_error(int number)
@@ -60,6 +60,14 @@ static void set_handler(int number, void (*handler)(int), unsigned flags)
     /* A signal that the caller had ignored (nohup) stays ignored. */
     if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN) return;
     sigaction(number, &action, NULL);
+}
+
+bool interrupt_forget(void)
+{
+    if (stop_requested != SIGINT) return stop_requested == 0;
+    set_handler(SIGINT, on_stop_signal, SA_RESETHAND);
+    stop_requested = 0;
+    return true;
 }
 
 /* Opened the wrong way round on purpose: reading from or writing to it fails. */
@@ -102,6 +110,13 @@ static bool find_caches(struct program *program)
     return ok;
 }
 
+static bool find_state(struct program *program)
+{
+    const char *home = variable("HOME"), *xdg = variable("XDG_STATE_HOME");
+    program->state_folder = xdg ? joined(xdg, "vinci") : joined(home, ".local/state/vinci");
+    return program->state_folder || (!xdg && !home);
+}
+
 enum vinci_status program_init(struct program *program, struct vinci_error *err)
 {
     *program = (struct program){0};
@@ -112,14 +127,19 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     signal(SIGPIPE, SIG_IGN);
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* hwloc would write to standard error by itself */
     const char *term = variable("TERM");
-    program->progress = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
-    program->color = program->progress && !variable("NO_COLOR");
-    if (!find_caches(program)) return fail_memory(err, 4096, "the environment");
+    bool dumb = term && strcmp(term, "dumb") == 0;
+    program->no_color = variable("NO_COLOR") != NULL;
+    program->progress = isatty(STDERR_FILENO) && !dumb;
+    program->redraw = isatty(STDOUT_FILENO) && !dumb;
+    program->color = program->progress && !program->no_color;
+    if (!find_caches(program) || !find_state(program))
+        return fail_memory(err, 4096, "the environment");
     return VINCI_OK;
 }
 
 void program_release(struct program *program)
 {
+    free(program->state_folder);
     free(program->modelscope);
     free(program->huggingface);
     *program = (struct program){0};

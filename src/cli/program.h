@@ -12,6 +12,9 @@ struct program {
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
     bool color;              /* standard error is a terminal that shows colours */
     bool progress;           /* standard error is a terminal: progress lines may be drawn */
+    bool redraw;             /* so is standard output: what was written may be drawn again */
+    bool no_color;           /* asked for by the environment */
+    char *state_folder;      /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
 };
 
@@ -25,6 +28,10 @@ void program_release(struct program *program);
 
 /* Ctrl-C was pressed. */
 bool interrupted(void);
+
+/* Forgets a Ctrl-C: whoever calls it has stopped what was going on, and goes on with something
+ * else. False when the process was asked to end (SIGTERM), which is not forgotten. */
+bool interrupt_forget(void);
 
 /* Environment variables that program_init reads, for the manual: name, meaning; ends with NULL. */
 struct program_variable {

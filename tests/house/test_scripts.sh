@@ -14,7 +14,7 @@ else
     skip 'no shellcheck'
 fi
 
-for module in $(sed -n 's/^PACKAGES := //p' Makefile); do
+for module in $(sed -n 's/^PACKAGES := //p' Makefile) libedit md4c; do
     check "tools/deps.sh has $module" grep -q "pc:$module " tools/deps.sh
 done
 
