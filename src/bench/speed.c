@@ -228,7 +228,6 @@ enum vinci_status speed_measure(struct speed *s, const struct speed_test *test,
         case SPEED_FIRST_TOKEN: status = first_token(s, test, &sample, err); break;
         }
         if (status != VINCI_OK) return status;
-        if (sample.limit == 0) sample.rate = 0;
         if (i > 0) row->samples[row->n++] = sample; /* the first one warms up */
     }
     return VINCI_OK;
