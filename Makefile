@@ -40,7 +40,8 @@ KERNELS_aarch64 := neon neon_%
 OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aarch64))
 LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
 	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/engine/*.c src/comm/*.c))
-CLI_SRC := $(wildcard src/cli/*.c src/bench/*.c src/serve/*.c)
+CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c src/bench/*.c \
+	src/serve/*.c))
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/*.c)
 
@@ -96,10 +97,14 @@ AVX512_FLAGS := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -
 	-mavx512vbmi -mtune=icelake-server -fno-tree-vectorize
 $(BUILD)/src/device/cpu/kernels_avx512.o: override CFLAGS += $(AVX512_FLAGS)
 $(BUILD)/src/device/cpu/kernels_avx512_%.o: override CFLAGS += $(AVX512_FLAGS)
+$(BUILD)/src/bench/limits_avx2.o: override CFLAGS += -mavx2 -mfma
+$(BUILD)/src/bench/limits_avxvnni.o: override CFLAGS += -mavx2 -mavxvnni
+$(BUILD)/src/bench/limits_avx512.o: override CFLAGS += -mavx512f -mavx512vnni
 else ifeq ($(ARCH),aarch64)
 NEON_FLAGS := -march=armv8.2-a+dotprod -mtune=cortex-a76
 $(BUILD)/src/device/cpu/kernels_neon.o: override CFLAGS += $(NEON_FLAGS)
 $(BUILD)/src/device/cpu/kernels_neon_%.o: override CFLAGS += $(NEON_FLAGS)
+$(BUILD)/src/bench/limits_neon.o: override CFLAGS += $(NEON_FLAGS)
 endif
 
 # What reads files is also checked for conversions that lose values.

@@ -2,6 +2,7 @@
  * figure printed was measured in this run. */
 #include "base/buf.h"
 #include "bench/bench.h"
+#include "cli/bench_speed.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 
@@ -15,7 +16,10 @@ struct bench_args {
     uint32_t batch_size, max_new_tokens, warmup, iters;
     bool use_fp16;
     struct text_list prompts;
+    struct speed_args speed;
 };
+
+enum { BATCH_SIZE = 1, MAX_NEW_TOKENS = 128, WARMUP = 2, ITERS = 5 }; /* the defaults */
 
 #define FIELD(name) .offset = offsetof(struct bench_args, name)
 
@@ -39,6 +43,7 @@ static const struct option_row rows[] = {
 static const struct option_group groups[] = {
     {"Model", model_rows, offsetof(struct bench_args, model)},
     {"Measurement", rows, 0},
+    {"Limits and speed matrix", speed_rows, offsetof(struct bench_args, speed)},
     {"Tokenizer", tokenizer_rows, offsetof(struct bench_args, model)},
     {"Engine", engine_rows, offsetof(struct bench_args, model)},
     {0}};
@@ -47,6 +52,9 @@ static const struct command_example examples[] = {
     {"bench --model-path gpt-oss-20b --device cpu --max-new-tokens 128",
      "two prompts, 2 iterations to warm up, 5 measured"},
     {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", "eight requests at once"},
+    {"bench --limits", "what this machine can do at most"},
+    {"bench -m gpt-oss-20b --pp 512 --tg 64 --depth 0,4096 --batch 1,4,16 --json speed.json",
+     "reading and generating apart, at two depths, with 1, 4 and 16 sequences"},
     {0}};
 
 static const char *const default_prompts[] = {
@@ -58,10 +66,11 @@ static void init(void *arguments)
 {
     struct bench_args *args = arguments;
     model_options_init(&args->model);
-    args->batch_size = 1;
-    args->max_new_tokens = 128;
-    args->warmup = 2;
-    args->iters = 5;
+    speed_args_init(&args->speed);
+    args->batch_size = BATCH_SIZE;
+    args->max_new_tokens = MAX_NEW_TOKENS;
+    args->warmup = WARMUP;
+    args->iters = ITERS;
 }
 
 static void release(void *arguments)
@@ -71,11 +80,11 @@ static void release(void *arguments)
 
 /* An absent NPU is no reason to stop: the CPU is measured, and the reader told so. */
 static enum vinci_status open_model(struct loaded_model *loaded, const struct program *program,
-                                    const struct bench_args *args, struct vinci_error *err)
+                                    const struct model_options *wanted, uint32_t n_seqs,
+                                    struct vinci_error *err)
 {
-    struct model_options options = args->model;
-    enum vinci_status status =
-        loaded_model_open(loaded, program, &options, 0, args->batch_size, err);
+    struct model_options options = *wanted;
+    enum vinci_status status = loaded_model_open(loaded, program, &options, 0, n_seqs, err);
     if (status == VINCI_NO_DEVICE && options.device && strncmp(options.device, "npu", 3) == 0) {
         char text[sizeof err->text + 100];
         snprintf(text, sizeof text, "%s; measuring the CPU instead: the figures are the CPU's",
@@ -84,7 +93,7 @@ static enum vinci_status open_model(struct loaded_model *loaded, const struct pr
         err->text[0] = '\0';
         loaded_model_close(loaded);
         options.device = "cpu";
-        status = loaded_model_open(loaded, program, &options, 0, args->batch_size, err);
+        status = loaded_model_open(loaded, program, &options, 0, n_seqs, err);
     }
     return status;
 }
@@ -149,16 +158,52 @@ static void print_result(const struct bench_result *result)
     printf("KV cache         %s at most\n", format_bytes(result->kv_bytes, a));
 }
 
+/* ---- limits and speed matrix --------------------------------------------------------------- */
+
+struct matrix_source {
+    const struct program *program;
+    const struct bench_args *args;
+};
+
+/* Without --ctx, the context is what the tests need: memory for more would only be in the way. */
+static enum vinci_status open_for_matrix(struct loaded_model *loaded, void *user, uint32_t n_ctx,
+                                         uint32_t n_sequences, struct vinci_error *err)
+{
+    const struct matrix_source *source = user;
+    struct model_options options = source->args->model;
+    if (options.ctx == 0) options.ctx = n_ctx;
+    return open_model(loaded, source->program, &options, n_sequences, err);
+}
+
+static enum vinci_status run_speed(const struct program *program, const struct bench_args *args,
+                                   struct vinci_error *err)
+{
+    if (args->prompts.n > 0 || args->use_fp16 || args->batch_size != BATCH_SIZE ||
+        args->max_new_tokens != MAX_NEW_TOKENS || args->warmup != WARMUP || args->iters != ITERS)
+        return fail(err, VINCI_USAGE,
+                    "--limits, --pp, --tg and --ttft do not go with --prompt, --batch-size, "
+                    "--max-new-tokens, --warmup, --iters and --use-fp16; use --batch, --repeat");
+    struct matrix_source source = {program, args};
+    struct speed_model model = {.options = &args->model, .user = &source, .open = open_for_matrix};
+    enum vinci_status status = speed_run(&args->speed, &model, err);
+    loaded_model_close(&model.loaded);
+    return status;
+}
+
 static enum vinci_status run(const struct program *program, void *arguments,
                              struct vinci_error *err)
 {
     const struct bench_args *args = arguments;
+    bool speed = false;
+    enum vinci_status checked = speed_args_check(&args->speed, &speed, err);
+    if (checked != VINCI_OK) return checked;
+    if (speed) return run_speed(program, args, err);
     struct loaded_model loaded = {0};
     struct bench_result result = {0};
     size_t n = args->prompts.n ? args->prompts.n : sizeof default_prompts / sizeof *default_prompts;
     struct bench_prompt *prompts = array_new_zero(n, sizeof *prompts);
     if (!prompts) return fail_memory(err, n * sizeof *prompts, "the prompts");
-    enum vinci_status status = open_model(&loaded, program, args, err);
+    enum vinci_status status = open_model(&loaded, program, &args->model, args->batch_size, err);
     if (status == VINCI_OK) status = loaded_model_tokenizer(&loaded, &args->model, err);
     if (status == VINCI_OK)
         status = tokenize_prompts(&loaded, args->prompts.n ? args->prompts.items : default_prompts,
@@ -201,6 +246,14 @@ const struct command command_bench = {
         "(prompts are repeated to fill the last batch). Every request generates exactly "
         "--max-new-tokens, whatever the model would say. tokens/s counts generated tokens over the "
         "whole time, reading the prompts included.\n\n"
+        "--limits, --pp, --tg and --ttft measure in another form, without a tokenizer: what the "
+        "machine can do, reading a prompt of random tokens, generating for --batch sequences at "
+        "once "
+        "(from their first tokens on), and the wait for the first token, each --repeat times. The "
+        "limit is measured before each repetition; shares are bytes of weights against the "
+        "streaming "
+        "read (generating, one sequence) and the weights' multiply-adds, two operations each, "
+        "against the int8 peak in 10^12 operations a second (reading).\n\n"
         "With --device npu:0 and no such device, the CPU is measured, with a warning.",
     .groups = groups,
     .examples = examples,

@@ -1,0 +1,383 @@
+/* bench_speed.c - `vinci bench --limits` and the speed matrix: options, tables, JSON.
+ *
+ * The tables go to standard output, or to standard error when the JSON goes there. The keys of the
+ * JSON are an interface: they may grow, never change. */
+#include "cli/bench_speed.h"
+
+#include "base/buf.h"
+#include "bench/samples.h"
+#include "bench/speed.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIST_MAX = 32, NUMBER_MAX = 1 << 20, BATCH_MAX = 1024 };
+
+void speed_args_init(struct speed_args *args)
+{
+    *args = (struct speed_args){.repeat = 5};
+}
+
+#define FIELD(name) .offset = offsetof(struct speed_args, name)
+
+const struct option_row speed_rows[] = {
+    {"limits", 0, NULL,
+     "measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; needs no "
+     "model",
+     OPTION_FLAG, FIELD(limits)},
+    {"pp", 0, "LIST", "time the reading of prompts of these lengths, such as 512,4096", OPTION_TEXT,
+     FIELD(pp)},
+    {"tg", 0, "LIST", "time the generation of so many tokens, such as 64", OPTION_TEXT, FIELD(tg)},
+    {"ttft", 0, "LIST", "time from a request with a prompt of these lengths to its first token",
+     OPTION_TEXT, FIELD(ttft)},
+    {"depth", 0, "LIST", "tokens that stand before those of --pp and --tg; default: 0", OPTION_TEXT,
+     FIELD(depth)},
+    {"batch", 0, "LIST", "sequences that generate at once, for --tg; default: 1", OPTION_TEXT,
+     FIELD(batch)},
+    {"repeat", 0, "N", "repetitions of each line of the table; default: 5", OPTION_U32,
+     FIELD(repeat), .min = 1, .max = SPEED_REPEAT_MAX},
+    {"seed", 0, "N", "same seed, same tokens; default: 0", OPTION_U64, FIELD(seed)},
+    {"json", 0, "FILE", "also write every sample as JSON; - writes it to standard output",
+     OPTION_TEXT, FIELD(json), COMPLETE_FILE},
+    {0}};
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+struct numbers {
+    uint32_t items[LIST_MAX];
+    size_t n;
+};
+
+/* "0,4096"; an absent list is `otherwise`. */
+static enum vinci_status read_list(const char *option, const char *text, const char *otherwise,
+                                   uint32_t min, uint32_t max, struct numbers *out,
+                                   struct vinci_error *err)
+{
+    const char *list = text ? text : otherwise;
+    out->n = 0;
+    while (list) {
+        char item[16];
+        uint64_t value = 0;
+        size_t n = strcspn(list, ",");
+        snprintf(item, sizeof item, "%.*s", n < sizeof item ? (int)n : 0, list);
+        if (out->n == LIST_MAX || !parse_u64(item, min, max, &value))
+            return fail(err, VINCI_USAGE,
+                        "%s: expected up to %d whole numbers from %u to %u with commas between, "
+                        "got '%s'",
+                        option, LIST_MAX, min, max, text);
+        out->items[out->n++] = (uint32_t)value;
+        list = list[n] ? list + n + 1 : NULL;
+    }
+    return VINCI_OK;
+}
+
+struct matrix_plan {
+    struct numbers pp, tg, ttft, depth, batch;
+    uint32_t n_ctx, n_sequences;
+};
+
+static uint32_t largest(const struct numbers *numbers)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < numbers->n; i++)
+        if (numbers->items[i] > most) most = numbers->items[i];
+    return most;
+}
+
+static enum vinci_status make_plan(const struct speed_args *args, struct matrix_plan *plan,
+                                   struct vinci_error *err)
+{
+    enum vinci_status status = read_list("--pp", args->pp, NULL, 1, NUMBER_MAX, &plan->pp, err);
+    if (status == VINCI_OK)
+        status = read_list("--tg", args->tg, NULL, 1, NUMBER_MAX, &plan->tg, err);
+    if (status == VINCI_OK)
+        status = read_list("--ttft", args->ttft, NULL, 1, NUMBER_MAX, &plan->ttft, err);
+    if (status == VINCI_OK)
+        status = read_list("--depth", args->depth, "0", 0, NUMBER_MAX, &plan->depth, err);
+    if (status == VINCI_OK)
+        status = read_list("--batch", args->batch, "1", 1, BATCH_MAX, &plan->batch, err);
+    if (status != VINCI_OK) return status;
+    uint32_t generated = plan->tg.n ? largest(&plan->tg) + 2 : 0, n = largest(&plan->pp);
+    n = largest(&plan->depth) + (n > generated ? n : generated);
+    plan->n_ctx = n > largest(&plan->ttft) + 1 ? n : largest(&plan->ttft) + 1;
+    plan->n_sequences = plan->tg.n ? largest(&plan->batch) : 1;
+    return VINCI_OK;
+}
+
+static bool wants_matrix(const struct speed_args *args)
+{
+    return args->pp || args->tg || args->ttft;
+}
+
+enum vinci_status speed_args_check(const struct speed_args *args, bool *wanted,
+                                   struct vinci_error *err)
+{
+    struct matrix_plan plan;
+    *wanted = args->limits || wants_matrix(args);
+    if (args->json && !*wanted)
+        return fail(err, VINCI_USAGE, "--json needs --limits, --pp, --tg or --ttft");
+    if (args->depth && !args->pp && !args->tg)
+        return fail(err, VINCI_USAGE, "--depth needs --pp or --tg: tokens to time at that depth");
+    if (args->batch && !args->tg)
+        return fail(err, VINCI_USAGE,
+                    "--batch needs --tg: tokens to generate (--batch-size is the other form's)");
+    return make_plan(args, &plan, err);
+}
+
+/* ---- tables and JSON ----------------------------------------------------------------------- */
+
+struct report {
+    FILE *table;
+    json_t *root; /* NULL without --json */
+};
+
+static bool flush(struct report *report)
+{
+    return fflush(report->table) == 0 && !ferror(report->table) && !interrupted();
+}
+
+static json_t *json_figure(const struct limits_figure *figure)
+{
+    return json_pack("{s:f, s:f, s:f}", "median", figure->median, "min", figure->min, "max",
+                     figure->max);
+}
+
+static bool print_limits_row(void *user, const struct limits_row *row)
+{
+    static const double units[LIMIT_COUNT] = {1e9, 1e12, 1e12};
+    static const int digits[LIMIT_COUNT] = {1, 2, 3};
+    struct report *report = user;
+    fprintf(report->table, "%7u", row->n_threads);
+    for (int i = 0; i < LIMIT_COUNT; i++) {
+        const struct limits_figure *f = &row->figures[i];
+        char range[32];
+        snprintf(range, sizeof range, "(%.*f to %.*f)", digits[i], f->min / units[i], digits[i],
+                 f->max / units[i]);
+        fprintf(report->table, " %7.*f %-16s", digits[i], f->median / units[i], range);
+    }
+    fputc('\n', report->table);
+    if (report->root)
+        json_array_append_new(
+            json_object_get(json_object_get(report->root, "limits"), "threads"),
+            json_pack("{s:i, s:o, s:o, s:o}", "threads", (int)row->n_threads,
+                      "read_bytes_per_second", json_figure(&row->figures[LIMIT_READ]),
+                      "int8_operations_per_second", json_figure(&row->figures[LIMIT_INT8]),
+                      "f32_operations_per_second", json_figure(&row->figures[LIMIT_F32])));
+    return flush(report);
+}
+
+static enum vinci_status run_limits(struct limits *limits, uint32_t repeat, struct report *report,
+                                    struct vinci_error *err)
+{
+    fprintf(report->table, "limits of this machine, %s instructions, medians of %u\n",
+            limits_isa(limits), repeat);
+    fprintf(report->table, "%7s %24s %24s %24s\n", "threads", "streaming read, GB/s  ",
+            "int8, 10^12 op/s    ", "f32, 10^12 op/s    ");
+    if (report->root)
+        json_object_set_new(
+            report->root, "limits",
+            json_pack("{s:s, s:[]}", "instructions", limits_isa(limits), "threads"));
+    return limits_run(limits, repeat, print_limits_row, report, err);
+}
+
+static const char *const kind_names[] = {
+    [SPEED_PREFILL] = "prefill", [SPEED_DECODE] = "decode", [SPEED_FIRST_TOKEN] = "first token"};
+
+static void print_head(struct report *report, const struct loaded_model *loaded,
+                       const struct speed_args *args)
+{
+    struct vinci_engine_info info;
+    const struct vinci_model_info *model = vinci_engine_model(loaded->engine);
+    char bytes[16];
+    vinci_engine_info(loaded->engine, &info);
+    fprintf(report->table, "model    %s\n", loaded->path);
+    fprintf(report->table, "device   %s, %s kernels, %u threads\n", info.device, info.cpu_level,
+            info.n_threads);
+    fprintf(report->table, "load     %.4f s\n", info.load_seconds);
+    fprintf(report->table, "weights  %s read per token at batch 1\n",
+            format_bytes(model->bytes_per_token, bytes));
+    fprintf(report->table, "speed    medians of %u, least to most, share of the machine's limit\n",
+            args->repeat);
+    fprintf(report->table, "%-11s %6s %6s %5s %9s %21s  %s\n", "test", "tokens", "depth", "batch",
+            "tokens/s", "", "share");
+    if (!report->root) return;
+    json_t *path = json_string(loaded->path); /* NULL when the path is not UTF-8 */
+    json_object_set_new(report->root, "model", path ? path : json_null());
+    json_object_set_new(report->root, "device", json_string(info.device));
+    json_object_set_new(report->root, "cpu_level", json_string(info.cpu_level));
+    json_object_set_new(report->root, "threads", json_integer(info.n_threads));
+    json_object_set_new(report->root, "load_seconds", json_real(info.load_seconds));
+    json_object_set_new(report->root, "bytes_per_token",
+                        json_integer((json_int_t)model->bytes_per_token));
+    json_object_set_new(report->root, "results", json_array());
+}
+
+/* Medians over a row's samples; `share` is that of each sample against the limit right before. */
+struct row_summary {
+    double speed, speed_min, speed_max, seconds, rate, limit, share;
+};
+
+static struct row_summary summarise(const struct speed_row *row)
+{
+    double speed[SPEED_REPEAT_MAX] = {0}, seconds[SPEED_REPEAT_MAX] = {0},
+           rate[SPEED_REPEAT_MAX] = {0}, limit[SPEED_REPEAT_MAX] = {0},
+           share[SPEED_REPEAT_MAX] = {0};
+    for (uint32_t i = 0; i < row->n; i++) {
+        const struct speed_sample *sample = &row->samples[i];
+        speed[i] = sample->tokens_per_second;
+        seconds[i] = sample->seconds;
+        rate[i] = sample->rate;
+        limit[i] = sample->limit;
+        share[i] = sample->limit > 0 ? sample->rate / sample->limit : 0;
+    }
+    return (struct row_summary){samples_median(speed, row->n), samples_min(speed, row->n),
+                                samples_max(speed, row->n),    samples_median(seconds, row->n),
+                                samples_median(rate, row->n),  samples_median(limit, row->n),
+                                samples_median(share, row->n)};
+}
+
+static void add_json_row(json_t *results, const struct speed_row *row, const struct row_summary *s)
+{
+    json_t *samples = json_array(), *limits = json_array();
+    for (uint32_t i = 0; i < row->n; i++) {
+        json_array_append_new(samples, json_real(row->samples[i].seconds));
+        json_array_append_new(limits, json_real(row->samples[i].limit));
+    }
+    json_t *object = json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:o}", "test",
+                               kind_names[row->test.kind], "tokens", (int)row->test.n_tokens,
+                               "depth", (int)row->test.depth, "batch", (int)row->test.batch,
+                               "tokens_per_second", s->speed, "min", s->speed_min, "max",
+                               s->speed_max, "seconds", s->seconds, "samples_seconds", samples);
+    const char *rate =
+        row->test.kind == SPEED_DECODE ? "bytes_per_second" : "operations_per_second";
+    if (object && s->rate > 0) json_object_set_new(object, rate, json_real(s->rate));
+    if (object && s->limit > 0) {
+        json_object_set_new(object, "limit", json_real(s->limit));
+        json_object_set_new(object, "share", json_real(s->share));
+        json_object_set(object, "samples_limit", limits);
+    }
+    json_decref(limits);
+    json_array_append_new(results, object);
+}
+
+static bool print_row(struct report *report, const struct speed_row *row)
+{
+    struct row_summary s = summarise(row);
+    char range[32];
+    snprintf(range, sizeof range, "(%.2f to %.2f)", s.speed_min, s.speed_max);
+    fprintf(report->table, "%-11s %6u %6u %5u %9.2f %-21s", kind_names[row->test.kind],
+            row->test.n_tokens, row->test.depth, row->test.batch, s.speed, range);
+    if (row->test.kind == SPEED_FIRST_TOKEN) fprintf(report->table, "  after %.4f s", s.seconds);
+    else if (s.limit > 0 && row->test.kind == SPEED_DECODE)
+        fprintf(report->table, "  %.0f %% of %.1f GB/s", 100 * s.share, s.limit / 1e9);
+    else if (s.limit > 0)
+        fprintf(report->table, "  %.0f %% of %.2f int8", 100 * s.share, s.limit / 1e12);
+    fputc('\n', report->table);
+    if (report->root) add_json_row(json_object_get(report->root, "results"), row, &s);
+    return flush(report);
+}
+
+/* ---- the run ------------------------------------------------------------------------------- */
+
+static enum vinci_status measure(struct speed *speed, struct report *report, struct speed_test test,
+                                 struct vinci_error *err)
+{
+    struct speed_row row;
+    enum vinci_status status = speed_measure(speed, &test, &row, err);
+    if (status == VINCI_OK && !print_row(report, &row))
+        status = interrupted() ? fail(err, VINCI_CANCELLED, "stopped") : VINCI_IO;
+    return status;
+}
+
+static enum vinci_status measure_all(struct speed *speed, struct report *report,
+                                     const struct matrix_plan *plan, struct vinci_error *err)
+{
+    enum vinci_status status = VINCI_OK;
+    for (size_t d = 0; d < plan->depth.n; d++) {
+        uint32_t depth = plan->depth.items[d];
+        for (size_t i = 0; status == VINCI_OK && i < plan->pp.n; i++)
+            status = measure(speed, report,
+                             (struct speed_test){SPEED_PREFILL, plan->pp.items[i], depth, 1}, err);
+        for (size_t i = 0; status == VINCI_OK && i < plan->tg.n; i++)
+            for (size_t b = 0; status == VINCI_OK && b < plan->batch.n; b++)
+                status = measure(speed, report,
+                                 (struct speed_test){SPEED_DECODE, plan->tg.items[i], depth,
+                                                     plan->batch.items[b]},
+                                 err);
+    }
+    for (size_t i = 0; status == VINCI_OK && i < plan->ttft.n; i++)
+        status = measure(speed, report,
+                         (struct speed_test){SPEED_FIRST_TOKEN, plan->ttft.items[i], 0, 1}, err);
+    return status;
+}
+
+static enum vinci_status run_matrix(const struct speed_args *args, struct speed_model *model,
+                                    struct limits *limits, struct report *report,
+                                    struct vinci_error *err)
+{
+    struct matrix_plan plan;
+    struct speed *speed = NULL;
+    enum vinci_status status = make_plan(args, &plan, err);
+    if (status != VINCI_OK) return status;
+    print_head(report, &model->loaded, args);
+    struct speed_options options = {.engine = model->loaded.engine,
+                                    .limits = limits,
+                                    .n_sequences = plan.n_sequences,
+                                    .n_longest = plan.n_ctx,
+                                    .repeat = args->repeat,
+                                    .seed = args->seed,
+                                    .stop = interrupted};
+    status = speed_open(&speed, &options, err);
+    if (status == VINCI_OK) status = measure_all(speed, report, &plan, err);
+    speed_close(speed);
+    return status;
+}
+
+static enum vinci_status write_json(const char *path, const json_t *root, struct vinci_error *err)
+{
+    size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(9);
+    if (strcmp(path, "-") == 0) {
+        json_dumpf(root, stdout, flags);
+        putchar('\n');
+        return VINCI_OK; /* program_finish_output sees whether it went well */
+    }
+    FILE *file = fopen(path, "w");
+    if (!file) return fail(err, VINCI_IO, "%s: cannot be written: %s", path, strerror(errno));
+    bool ok = json_dumpf(root, file, flags) == 0 && fputc('\n', file) != EOF;
+    if (fclose(file) != 0 || !ok)
+        return fail(err, VINCI_IO, "%s: cannot be written: %s", path, strerror(errno));
+    return VINCI_OK;
+}
+
+enum vinci_status speed_run(const struct speed_args *args, struct speed_model *model,
+                            struct vinci_error *err)
+{
+    struct matrix_plan plan;
+    struct limits *limits = NULL;
+    struct report report = {.table = stdout};
+    struct vinci_engine_info info = {.n_threads = model->options->threads, .device = "cpu"};
+    enum vinci_status status = make_plan(args, &plan, err);
+    if (status == VINCI_OK && wants_matrix(args)) {
+        status = model->open(&model->loaded, model->user, plan.n_ctx, plan.n_sequences, err);
+        if (status == VINCI_OK) vinci_engine_info(model->loaded.engine, &info);
+    }
+    if (status != VINCI_OK) return status;
+    if (args->json) {
+        report.root = json_pack("{s:s}", "vinci", vinci_version());
+        if (!report.root) return fail_memory(err, 4096, "the JSON");
+        if (strcmp(args->json, "-") == 0) report.table = stderr;
+    }
+    if (args->limits || strcmp(info.device, "cpu") == 0)
+        status = limits_open(&limits, info.n_threads, model->options->cpu_list, err);
+    if (status == VINCI_OK && args->limits) status = run_limits(limits, args->repeat, &report, err);
+    if (status == VINCI_OK && wants_matrix(args))
+        status = run_matrix(args, model, limits, &report, err);
+    if (status == VINCI_OK && report.root) status = write_json(args->json, report.root, err);
+    limits_close(limits);
+    json_decref(report.root);
+    return status;
+}
