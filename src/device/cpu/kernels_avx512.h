@@ -16,8 +16,8 @@ linear_fn q8_q8_0_linear_avx512, q8_mxfp4_linear_avx512, q8_mxfp4_gguf_linear_av
 size_t q8_linear_scratch_bytes_avx512(size_t n_cols);
 
 linear_fn f32_f32_linear_avx512, f32_f16_linear_avx512, f32_bf16_linear_avx512,
-    f32_quantised_linear_avx512;
-size_t f32_linear_scratch_bytes_avx512(size_t n_cols);
+    f32_q8_0_linear_avx512, f32_mxfp4_linear_avx512, f32_mxfp4_gguf_linear_avx512;
+size_t f32_linear_scratch_bytes_avx512(void);
 
 attention_tile_fn f16_attention_tile_avx512, f32_attention_tile_avx512;
 
@@ -35,8 +35,10 @@ static inline __mmask16 lanes_below(size_t n)
     return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
 }
 
-/* Four vectors to four sums, each by the tree 8+8, 4+4, 2+2, 1+1. */
-static inline __m128 sum_tree_4x16(__m512 a, __m512 b, __m512 c, __m512 d)
+/* Four vectors to four sums in the lowest lanes, each by the tree 8+8, 4+4, 2+2, 1+1. (Store them
+ * with a mask from the whole register: gcc 12 makes a masked store of the lowest quarter an
+ * extraction, which faults behind the mask.) */
+static inline __m512 sum_tree_4x16(__m512 a, __m512 b, __m512 c, __m512 d)
 {
     __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
     __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
@@ -44,12 +46,12 @@ static inline __m128 sum_tree_4x16(__m512 a, __m512 b, __m512 c, __m512 d)
                              _mm512_shuffle_f32x4(ab, cd, 0xdd)); /* lane = input, 4 sums each */
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4e));
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xb1));
-    return _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, s));
+    return _mm512_maskz_compress_ps(0x1111, s);
 }
 
 static inline float sum_tree_16(__m512 a)
 {
-    return _mm_cvtss_f32(sum_tree_4x16(a, a, a, a));
+    return _mm512_cvtss_f32(sum_tree_4x16(a, a, a, a));
 }
 
 /* ---- prefetching --------------------------------------------------------------------------- */
