@@ -314,6 +314,28 @@ static bool check_rope(struct subject *s)
     return ok;
 }
 
+static bool check_add_scaled(struct subject *s)
+{
+    struct rng rng = {19};
+    bool ok = true;
+    for (int i = 0; i < 200 && ok; i++) {
+        size_t n = i == 0 ? 2880 : rng_between(&rng, 1, 100);
+        struct guarded x, acc, expected;
+        enum fill fill = i % 2 ? FILL_SPECIAL : FILL_PLAIN;
+        float *values = guarded_floats(&x, &rng, n, fill), w = rng_float(&rng);
+        float *out = guarded_floats(&acc, &rng, n, fill);
+        float *reference = guarded_floats(&expected, &rng, n, fill);
+        memcpy(reference, out, n * sizeof *out);
+        s->scalar->add_scaled(reference, values, w, n);
+        s->kernels->add_scaled(out, values, w, n);
+        ok = compare(s, out, reference, n, &acc, "add_scaled");
+        guarded_free(&x);
+        guarded_free(&acc);
+        guarded_free(&expected);
+    }
+    return ok;
+}
+
 static bool f16_same(f16_t a, f16_t b)
 {
     return a.bits == b.bits || ((a.bits & 0x7fff) > 0x7c00 && (b.bits & 0x7fff) > 0x7c00);
@@ -479,6 +501,32 @@ static bool check_f32_attention(struct subject *s)
     return check_attention(s, false);
 }
 
+/* A part with the larger maximum, with the smaller one, and one without positions. */
+static bool check_attention_merge(struct subject *s)
+{
+    struct rng rng = {29};
+    bool ok = true;
+    for (int i = 0; i < 200 && ok; i++) {
+        size_t head_dim = i % 2 ? 64 : 2 * rng_between(&rng, 1, 40);
+        struct guarded mem[3];
+        struct attention_state part = {.acc = guarded_floats(&mem[0], &rng, head_dim, FILL_PLAIN)};
+        struct attention_state total = {.acc = guarded_floats(&mem[1], &rng, head_dim, FILL_PLAIN)};
+        fill_f32(&rng, FILL_PLAIN, part.sum, KV_LANES);
+        fill_f32(&rng, FILL_PLAIN, total.sum, KV_LANES);
+        part.max = i % 10 ? 8 * rng_float(&rng) : -INFINITY;
+        total.max = 8 * rng_float(&rng);
+        struct attention_state expected = total;
+        expected.acc = guarded_floats(&mem[2], &rng, head_dim, FILL_PLAIN);
+        memcpy(expected.acc, total.acc, head_dim * sizeof *expected.acc);
+        s->scalar->attention_merge(&expected, &part, head_dim);
+        s->kernels->attention_merge(&total, &part, head_dim);
+        ok = same_states(s, &total, &expected, 1, head_dim);
+        if (ok && !guarded_intact(&mem[1])) ok = wrong(s, "head_dim %zu: wrote beside", head_dim);
+        for (int j = 0; j < 3; j++) guarded_free(&mem[j]);
+    }
+    return ok;
+}
+
 /* ---- the list of tests --------------------------------------------------------------------- */
 
 typedef bool check_fn(struct subject *s);
@@ -515,6 +563,8 @@ static bool entry(const struct cpu_kernels *k, size_t i, const char **name, enum
         {"rope", check_rope, (any_fn *)k->rope},
         {"f16_attention_tile", check_f16_attention, (any_fn *)k->f16_attention_tile},
         {"f32_attention_tile", check_f32_attention, (any_fn *)k->f32_attention_tile},
+        {"attention_merge", check_attention_merge, (any_fn *)k->attention_merge},
+        {"add_scaled", check_add_scaled, (any_fn *)k->add_scaled},
         {"f32_to_f16", check_f32_to_f16, (any_fn *)k->f32_to_f16},
     };
     if ((i -= 3) >= sizeof others / sizeof *others) return false;
@@ -589,6 +639,22 @@ static void wrong_attention(const struct attention_tile_args *args)
         args->states[2].acc[0] = nextafterf(args->states[2].acc[0], 1e9f);
 }
 
+/* The larger maximum in one place only. */
+static void wrong_merge(struct attention_state *total, const struct attention_state *part,
+                        size_t head_dim)
+{
+    struct cpu_kernels scalar;
+    kernels_scalar_fill(&scalar);
+    float max = total->max;
+    scalar.attention_merge(total, part, head_dim);
+    total->max = max;
+}
+
+static void wrong_add_scaled(float *acc, const float *x, float w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) acc[i] += w * x[i]; /* rounds twice */
+}
+
 static void test_notices_wrong_kernels(void **state)
 {
     (void)state;
@@ -605,6 +671,10 @@ static void test_notices_wrong_kernels(void **state)
     assert_false(check_q8_quantise(&s));
     bad = scalar, bad.f16_attention_tile = wrong_attention;
     assert_false(check_f16_attention(&s));
+    bad = scalar, bad.attention_merge = wrong_merge;
+    assert_false(check_attention_merge(&s));
+    bad = scalar, bad.add_scaled = wrong_add_scaled;
+    assert_false(check_add_scaled(&s));
     bad = scalar, bad.f32_attention_tile = scalar.f16_attention_tile;
     assert_false(check_f32_attention(&s));
 }
@@ -678,7 +748,7 @@ static size_t add_level(const char *level, const char *below, struct CMUnitTest 
 
 int main(int argc, char **argv)
 {
-    static const char *const known[] = {"avx512", "avx2", "neon", NULL};
+    static const char *const known[] = {"avx512", "avxvnni", "avx2", "neon", NULL};
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(test_notices_wrong_kernels),
         cmocka_unit_test(test_notices_reading_too_far),

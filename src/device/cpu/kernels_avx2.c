@@ -44,6 +44,11 @@ INLINE __m256 int8_to_f32(__m128i x, __m256 scale)
     return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)), scale);
 }
 
+INLINE const uint8_t *scales_of(const struct matrix *w, enum dtype dtype, size_t row)
+{
+    return dtype == DTYPE_MXFP4 ? w->scales + row * w->scale_stride : NULL;
+}
+
 /* Weights k .. k + f32_step of a row as floats, exactly. `p`, `scales`: the row. */
 INLINE void load_weights(enum dtype dtype, const uint8_t *p, const uint8_t *scales, size_t k,
                          __m256 w[4])
@@ -118,8 +123,7 @@ INLINE void f32_panel_1(enum dtype dtype, const struct linear_args *args, size_t
 {
     const struct matrix *w = args->w;
     const uint8_t *p = w->data + row * w->row_stride;
-    const uint8_t *scales = dtype == DTYPE_MXFP4 ? w->scales + row * w->scale_stride : NULL;
-    size_t stride = step * w->row_stride, scale_stride = step * w->scale_stride;
+    size_t stride = step * w->row_stride;
     const float *x = args->x[0];
     __m256 s[2][F32_ROWS];
 
@@ -131,7 +135,7 @@ INLINE void f32_panel_1(enum dtype dtype, const struct linear_args *args, size_t
         for (size_t r = 0; r < F32_ROWS; r++) {
             __m256 v[4];
             _mm_prefetch((const char *)next + r * stride, _MM_HINT_T0);
-            load_weights(dtype, p + r * stride, scales + r * scale_stride, k, v);
+            load_weights(dtype, p + r * stride, scales_of(w, dtype, row + r * step), k, v);
             UNROLL
             for (size_t i = 0; i < f32_step(dtype) / 8; i++)
                 s[i % 2][r] = _mm256_fmadd_ps(v[i], _mm256_loadu_ps(x + k + 8 * i), s[i % 2][r]);
@@ -180,8 +184,7 @@ INLINE void f32_panel_many(enum dtype dtype, const struct linear_args *args, siz
 {
     const struct matrix *w = args->w;
     const uint8_t *p = w->data + row * w->row_stride;
-    const uint8_t *scales = dtype == DTYPE_MXFP4 ? w->scales + row * w->scale_stride : NULL;
-    size_t stride = step * w->row_stride, scale_stride = step * w->scale_stride;
+    size_t stride = step * w->row_stride;
     f32_panel *panel = args->scratch;
     __m256(*state)[2][F32_ROWS] = (__m256(*)[2][F32_ROWS])(panel + 1); /* [n_tokens] */
     const float *const *x = (const float *const *)args->x + first;
@@ -193,7 +196,7 @@ INLINE void f32_panel_many(enum dtype dtype, const struct linear_args *args, siz
             UNROLL
             for (size_t r = 0; r < F32_ROWS; r++) {
                 __m256 v[4];
-                load_weights(dtype, p + r * stride, scales + r * scale_stride, k + i, v);
+                load_weights(dtype, p + r * stride, scales_of(w, dtype, row + r * step), k + i, v);
                 UNROLL
                 for (size_t j = 0; j < f32_step(dtype) / 8; j++)
                     _mm256_store_ps((*panel)[j % 2][i / 16 + j / 2][r], v[j]);

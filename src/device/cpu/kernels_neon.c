@@ -45,6 +45,11 @@ INLINE void int8_to_f32(int8x16_t x, float scale, float32x4_t w[4])
     w[3] = vmulq_n_f32(vcvtq_f32_s32(vmovl_high_s16(high)), scale);
 }
 
+INLINE const uint8_t *scales_of(const struct matrix *w, enum dtype dtype, size_t row)
+{
+    return dtype == DTYPE_MXFP4 ? w->scales + row * w->scale_stride : NULL;
+}
+
 /* Weights k .. k + f32_step of a row as floats, exactly. `p`, `scales`: the row. */
 INLINE void load_weights(enum dtype dtype, const uint8_t *p, const uint8_t *scales, size_t k,
                          float32x4_t w[8])
@@ -107,8 +112,7 @@ INLINE void f32_panel_1(enum dtype dtype, const struct linear_args *args, size_t
 {
     const struct matrix *w = args->w;
     const uint8_t *p = w->data + row * w->row_stride;
-    const uint8_t *scales = dtype == DTYPE_MXFP4 ? w->scales + row * w->scale_stride : NULL;
-    size_t stride = step * w->row_stride, scale_stride = step * w->scale_stride;
+    size_t stride = step * w->row_stride;
     const float *x = args->x[0];
     float32x4_t s[4][F32_ROWS];
 
@@ -120,7 +124,7 @@ INLINE void f32_panel_1(enum dtype dtype, const struct linear_args *args, size_t
         for (size_t r = 0; r < F32_ROWS; r++) {
             float32x4_t v[8];
             __builtin_prefetch(next + r * stride);
-            load_weights(dtype, p + r * stride, scales + r * scale_stride, k, v);
+            load_weights(dtype, p + r * stride, scales_of(w, dtype, row + r * step), k, v);
             UNROLL
             for (size_t i = 0; i < f32_step(dtype) / 4; i++)
                 s[i % 4][r] = vfmaq_f32(s[i % 4][r], v[i], vld1q_f32(x + k + 4 * i));
@@ -169,8 +173,7 @@ INLINE void f32_panel_many(enum dtype dtype, const struct linear_args *args, siz
 {
     const struct matrix *w = args->w;
     const uint8_t *p = w->data + row * w->row_stride;
-    const uint8_t *scales = dtype == DTYPE_MXFP4 ? w->scales + row * w->scale_stride : NULL;
-    size_t stride = step * w->row_stride, scale_stride = step * w->scale_stride;
+    size_t stride = step * w->row_stride;
     f32_panel *panel = args->scratch;
     float32x4_t(*state)[4][F32_ROWS] = (float32x4_t(*)[4][F32_ROWS])(panel + 1); /* [n_tokens] */
     const float *const *x = (const float *const *)args->x + first;
@@ -182,7 +185,7 @@ INLINE void f32_panel_many(enum dtype dtype, const struct linear_args *args, siz
             UNROLL
             for (size_t r = 0; r < F32_ROWS; r++) {
                 float32x4_t v[8];
-                load_weights(dtype, p + r * stride, scales + r * scale_stride, k + i, v);
+                load_weights(dtype, p + r * stride, scales_of(w, dtype, row + r * step), k + i, v);
                 UNROLL
                 for (size_t j = 0; j < f32_step(dtype) / 4; j++)
                     vst1q_f32((*panel)[j % 4][i / 16 + j / 4][r], v[j]);
