@@ -259,7 +259,7 @@ shows()
 }
 
 if [ -z "$RUN" ] && command -v tmux >/dev/null && locale -a 2>/dev/null | grep -qi '^C.utf-\?8$'; then
-    answers "$call" "$thought<|channel|>final<|message|>It is **sunny** in 巴黎.\\n\\n| 城市 | C |\\n|--|--:|\\n| 巴黎 | 25 |\\n\\n- one\\n- two<|return|>"
+    answers "$call" "$thought<|channel|>final<|message|>It is **sunny** in 巴黎.\\n\\n| 城市 | C |\\n|---|--:|\\n| 巴黎 | 25 |\\n\\n- one\\n- two<|return|>"
     terminal -f /dev/null new-session -d -x 70 -y 40 "LC_ALL=C.UTF-8 TERM=screen '$BUILD/vinci' chat \
         --tokenizer $model/tokenizer.json --replay '$folder/answers' --tools '$folder/tools' --tool-exec 'echo 25 C'
         LC_ALL=C.UTF-8 '$BUILD/vinci' chat -m $model $bias; echo status \$?; sleep 60"
