@@ -53,7 +53,7 @@ static const struct command_example examples[] = {
      "two prompts, 2 iterations to warm up, 5 measured"},
     {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", "eight requests at once"},
     {"bench --limits", "what this machine can do at most"},
-    {"bench -m gpt-oss-20b --pp 512 --tg 64 --depth 0,4096 --batch 1,4,16 --json speed.json",
+    {"bench -m gpt-oss-20b --pp 512 --tg 64 --depth 0,4096 --batch 1,4,16",
      "reading and generating apart, at two depths, with 1, 4 and 16 sequences"},
     {0}};
 
