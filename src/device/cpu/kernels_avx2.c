@@ -2,7 +2,7 @@
  *
  * Matrix products with int8 activations stand in kernels_avx2_q8.h. With float activations 4 rows
  * go together, their 16 partial sums in two vectors each: straight from the weights' format for one
- * token, and through unpacked columns for more. Attention takes 4 query rows at a time. */
+ * token, and through unpacked columns for more. Attention takes 6 or 4 query rows at a time. */
 #include "base/fmath.h"
 #include "device/cpu/kernels_avx2_q8.h"
 
@@ -442,7 +442,7 @@ static void f32_to_f16_avx2(const float *x, size_t n, f16_t *out)
 
 /* ---- attention ----------------------------------------------------------------------------- */
 
-enum { ATTENTION_ROWS = 4 };
+enum { ATTENTION_ROWS = 6 }; /* most query rows that go together: 12 sums in registers */
 
 INLINE __m256 load_kv_8(bool f16, const void *tile, size_t i)
 {
@@ -507,11 +507,10 @@ INLINE float max_score(const float *s, size_t begin, size_t end, float max)
     return max_8(_mm256_max_ps(m[0], m[1]));
 }
 
-/* Scores to p, the state's maximum and sums along; acc scaled where the maximum grew. */
+/* Scores to p; the state's maximum and sums along, acc scaled where the maximum grew. */
 INLINE void softmax_row(struct attention_state *state, size_t head_dim, size_t begin, size_t end,
-                        float *s)
+                        float max, float *s)
 {
-    float max = max_score(s, begin, end, state->max);
     __m256 sum[2] = {_mm256_loadu_ps(state->sum), _mm256_loadu_ps(state->sum + 8)};
     if (max != state->max) {
         float c = exp_f32(state->max - max);
@@ -573,12 +572,14 @@ INLINE void add_values(const struct attention_tile_args *args, bool f16, size_t 
                     fmaf(p[r][j], load_kv(f16, args->v, j * n_d + d), states[r].acc[d]);
 }
 
-/* n rows (1 or ATTENTION_ROWS) against a tile. The positions that all rows see are added to all at
+/* n rows (1, 4 or 6) against a tile. The positions that all rows see are added to all at
  * once; those before and after, row by row. */
 INLINE void attention_rows(const struct attention_tile_args *args, bool f16, size_t first, size_t n)
 {
     float s[ATTENTION_ROWS][KV_TILE] __attribute__((aligned(32)));
+    float max[ATTENTION_ROWS];
     const uint8_t *begin = args->begin + first, *end = args->end + first;
+    struct attention_state *states = args->states + first;
     size_t low = KV_TILE, high = 0, all_low = 0, all_high = KV_TILE;
     for (size_t r = 0; r < n; r++) {
         if (begin[r] < end[r] && begin[r] < low) low = begin[r];
@@ -588,9 +589,10 @@ INLINE void attention_rows(const struct attention_tile_args *args, bool f16, siz
     }
     for (size_t j = low / KV_LANES * KV_LANES; j < high; j += KV_LANES)
         scores_16(args, f16, first, n, j, s);
+    for (size_t r = 0; r < n; r++) max[r] = max_score(s[r], begin[r], end[r], states[r].max);
     for (size_t r = 0; r < n; r++)
         if (begin[r] < end[r])
-            softmax_row(&args->states[first + r], args->head_dim, begin[r], end[r], s[r]);
+            softmax_row(&states[r], args->head_dim, begin[r], end[r], max[r], s[r]);
     if (all_low >= all_high) { /* nothing in common */
         for (size_t r = 0; r < n; r++) add_values(args, f16, first + r, 1, begin[r], end[r], s + r);
         return;
@@ -602,10 +604,13 @@ INLINE void attention_rows(const struct attention_tile_args *args, bool f16, siz
 
 INLINE void attention_tile(const struct attention_tile_args *args, bool f16)
 {
-    size_t r = 0;
-    for (; r + ATTENTION_ROWS <= args->n_rows; r += ATTENTION_ROWS)
-        attention_rows(args, f16, r, ATTENTION_ROWS);
-    for (; r < args->n_rows; r++) attention_rows(args, f16, r, 1);
+    for (size_t r = 0; r < args->n_rows;) {
+        size_t left = args->n_rows - r, n = left == 6 || left >= 10 ? 6 : left >= 4 ? 4 : 1;
+        if (n == 6) attention_rows(args, f16, r, 6);
+        else if (n == 4) attention_rows(args, f16, r, 4);
+        else attention_rows(args, f16, r, 1);
+        r += n;
+    }
 }
 
 static void f16_attention_tile_avx2(const struct attention_tile_args *args)

@@ -485,11 +485,10 @@ INLINE float max_score(const float *s, size_t begin, size_t end, float max)
     return max_4(m);
 }
 
-/* Scores to p, the state's maximum and sums along; acc scaled where the maximum grew. */
+/* Scores to p; the state's maximum and sums along, acc scaled where the maximum grew. */
 INLINE void softmax_row(struct attention_state *state, size_t head_dim, size_t begin, size_t end,
-                        float *s)
+                        float max, float *s)
 {
-    float max = max_score(s, begin, end, state->max);
     float32x4_t sum[4];
     UNROLL
     for (int c = 0; c < 4; c++) sum[c] = vld1q_f32(state->sum + 4 * c);
@@ -558,7 +557,9 @@ INLINE void add_values(const struct attention_tile_args *args, bool f16, size_t 
 INLINE void attention_rows(const struct attention_tile_args *args, bool f16, size_t first, size_t n)
 {
     float s[ATTENTION_ROWS][KV_TILE];
+    float max[ATTENTION_ROWS];
     const uint8_t *begin = args->begin + first, *end = args->end + first;
+    struct attention_state *states = args->states + first;
     size_t low = KV_TILE, high = 0, all_low = 0, all_high = KV_TILE;
     for (size_t r = 0; r < n; r++) {
         if (begin[r] < end[r] && begin[r] < low) low = begin[r];
@@ -568,9 +569,10 @@ INLINE void attention_rows(const struct attention_tile_args *args, bool f16, siz
     }
     for (size_t j = low / KV_LANES * KV_LANES; j < high; j += KV_LANES)
         scores_16(args, f16, first, n, j, s);
+    for (size_t r = 0; r < n; r++) max[r] = max_score(s[r], begin[r], end[r], states[r].max);
     for (size_t r = 0; r < n; r++)
         if (begin[r] < end[r])
-            softmax_row(&args->states[first + r], args->head_dim, begin[r], end[r], s[r]);
+            softmax_row(&states[r], args->head_dim, begin[r], end[r], max[r], s[r]);
     if (all_low >= all_high) { /* nothing in common */
         for (size_t r = 0; r < n; r++) add_values(args, f16, first + r, 1, begin[r], end[r], s + r);
         return;
