@@ -250,10 +250,12 @@ terminal()
 # shows NAME TEXT: within ten seconds, on the screen.
 shows()
 {
-    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    tries=20
+    while [ $tries -gt 0 ]; do
         terminal capture-pane -p >"$folder/screen" 2>&1
         grep -qF -- "$2" "$folder/screen" && break
         sleep 0.5
+        tries=$((tries - 1))
     done
     says "$1" "$2" "$folder/screen"
 }
