@@ -98,6 +98,15 @@ expect 'until the context is full' 0 chat -m $model --ctx 200 $bias Hello
 says 'a full context is said' 'the context of 200 tokens is full' "$err"
 check 'a full context: what there is stays' test -s "$out"
 
+if [ -z "$RUN" ] && command -v timeout >/dev/null; then
+    # shellcheck disable=SC2086
+    timeout --preserve-status -s INT 1 "$BUILD/vinci" chat -m $model $bias Hello --save "$folder/saved" \
+        >"$out" 2>"$err" </dev/null
+    check 'Ctrl-C: status 11' test $? -eq 11
+    check 'Ctrl-C: what there is was printed' test -s "$out"
+    check 'Ctrl-C: and saved' grep -q '"role": "assistant"' "$folder/saved"
+fi
+
 # ---- tools ----
 
 answers "$call" "$thought$final"
