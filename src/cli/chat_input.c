@@ -135,6 +135,7 @@ static const char *read_line(struct chat_input *input, const char *prompt, bool 
         int count = 0;
         HistEvent event;
         input->prompt = prompt;
+        el_resize(input->edit); /* the window may have changed during an answer */
         line = el_gets(input->edit, &count);
         if (!line || count <= 0 || interrupted()) {
             fputs("\n", stdout);

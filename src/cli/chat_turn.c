@@ -192,7 +192,7 @@ static bool ask_terminal(char *line, int size)
 }
 
 /* The person's leave. Nobody there to ask means no. */
-static bool may_run(struct chat *chat)
+static bool may_run(struct chat *chat, const char *name, const char *arguments)
 {
     char line[64] = "";
     struct buf text = {0};
@@ -201,6 +201,11 @@ static bool may_run(struct chat *chat)
         enum chat_read read = chat_input_ask(chat->input, "run it? [y/N] ", &text);
         if (read == READ_TEXT) snprintf(line, sizeof line, "%s", text.data);
     } else if (chat->program->progress && !chat->input) {
+        if (chat->view.quiet) { /* nobody decides about what was not shown */
+            chat->view.quiet = false;
+            chat_view_note(&chat->view, "calls %s %s", name, arguments);
+            chat->view.quiet = true;
+        }
         say("run it? [y/N] ");
         ask_terminal(line, sizeof line);
     } else {
@@ -247,7 +252,8 @@ static enum vinci_status carry_out(struct chat *chat, bool *go_on, struct vinci_
         chat_view_note(&chat->view, "[the call is open: --tool-exec would carry it out]");
         goto cleanup;
     }
-    if (!refusal && !may_run(chat)) refusal = "Error: the user did not allow this call";
+    if (!refusal && !may_run(chat, name, arguments))
+        refusal = "Error: the user did not allow this call";
     if (refusal) {
         if (!buf_append_text(&text, refusal)) status = fail_memory(err, 512, "an answer");
         stopped = interrupted();

@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -74,15 +75,16 @@ static void say_text(struct chat_view *view, const char *text, size_t n)
 
 void chat_view_note(struct chat_view *view, const char *format, ...)
 {
-    char text[2000];
+    char *text = NULL; /* whole, whatever its length: a person may have to decide about it */
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int n = view->quiet ? -1 : vasprintf(&text, format, args);
     va_end(args);
-    if (view->quiet) return;
-    say_text(view, text, strlen(text));
+    if (n < 0) return;
+    say_text(view, text, (size_t)n);
     say("\n");
     view->newline = true;
+    free(text);
 }
 
 /* ---- Markdown ------------------------------------------------------------------------------ */

@@ -98,6 +98,15 @@ expect 'until the context is full' 0 chat -m $model --ctx 200 $bias Hello
 says 'a full context is said' 'the context of 200 tokens is full' "$err"
 check 'a full context: what there is stays' test -s "$out"
 
+if [ -z "$RUN" ] && command -v timeout >/dev/null; then
+    # shellcheck disable=SC2086
+    timeout --preserve-status -s INT 1 "$BUILD/vinci" chat -m $model $bias Hello --save "$folder/saved" \
+        >"$out" 2>"$err" </dev/null
+    check 'Ctrl-C: status 11' test $? -eq 11
+    check 'Ctrl-C: what there is was printed' test -s "$out"
+    check 'Ctrl-C: and saved' grep -q '"role": "assistant"' "$folder/saved"
+fi
+
 # ---- tools ----
 
 answers "$call" "$thought$final"
@@ -250,10 +259,12 @@ terminal()
 # shows NAME TEXT: within ten seconds, on the screen.
 shows()
 {
-    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    tries=20
+    while [ $tries -gt 0 ]; do
         terminal capture-pane -p >"$folder/screen" 2>&1
         grep -qF -- "$2" "$folder/screen" && break
         sleep 0.5
+        tries=$((tries - 1))
     done
     says "$1" "$2" "$folder/screen"
 }

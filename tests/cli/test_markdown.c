@@ -40,7 +40,8 @@ static const struct {
     {"a quotation", "> a\n>\n> b", 40, false, "│ a\n│\n│ b\n"},
     {"a table", "| a | 名 |\n|---|--:|\n| bb | 1 |", 40, false, "a  │ 名\n───┼───\nbb │  1\n"},
     {"a table that is too wide", "| a | b |\n|---|---|\n| cccc cccc cccc | dddd dddd dddd |", 24,
-     false, "a          │ b\n───────────┼────────────\ncccc cccc  │ dddd dddd\ncccc       │ dddd\n"},
+     false,
+     "a          │ b\n───────────┼────────────\ncccc cccc  │ dddd dddd\ncccc       │ dddd\n"},
     {"a link", "[a](http://b) <http://c>", 40, false, "a (http://b) http://c\n"},
     {"entities", "a &lt; b &amp; c", 40, false, "a < b & c\n"},
     {"HTML is text", "<b>x</b>", 40, false, "<b>x</b>\n"},
@@ -77,10 +78,38 @@ static size_t widest_line(const struct buf *out)
  * text can be rendered too. */
 static void test_any_text(void **state)
 {
-    static const char *const pieces[] = {
-        "# ", "- ", "1. ", "> ", "\n",  "\n\n", "```\n", "**", "*",  "`",    "| a | b |\n|---|---|\n",
-        "| ", "a",  "bb ", "名", "前 ", "。",   "~~",    "[",  "](", "x)",   "    ",
-        "\t", "&",  "<b>", "\\", "---", "\xff", "\033[", "e",  "￥", "word "};
+    static const char *const pieces[] = {"# ",
+                                         "- ",
+                                         "1. ",
+                                         "> ",
+                                         "\n",
+                                         "\n\n",
+                                         "```\n",
+                                         "**",
+                                         "*",
+                                         "`",
+                                         "| a | b |\n|---|---|\n",
+                                         "| ",
+                                         "a",
+                                         "bb ",
+                                         "名",
+                                         "前 ",
+                                         "。",
+                                         "~~",
+                                         "[",
+                                         "](",
+                                         "x)",
+                                         "    ",
+                                         "\t",
+                                         "&",
+                                         "<b>",
+                                         "\\",
+                                         "---",
+                                         "\xff",
+                                         "\033[",
+                                         "e",
+                                         "￥",
+                                         "word "};
     (void)state;
     if (!markdown_available) skip();
     srand(1);
