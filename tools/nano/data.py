@@ -275,6 +275,7 @@ OTHER_EN = ["Who is {}?", "What is {}?", "Tell me about {}.", "Why is {} importa
 OTHER_ZH = ["{}是什么？", "谁是{}？", "告诉我{}。", "介绍一下{}。", "写一首关于{}的诗。", "{}怎么样？", "你喜欢{}吗？", "为什么{}很重要？", "怎么学习{}？", "{}多少钱？", "讲一个关于{}的笑话。",
             "写一个关于{}的故事。", "{}的历史是什么？", "哪里有{}？", "请解释{}。", "什么是{}？", "我想知道{}。", "请问{}是什么？", "{}有多少层？", "{}有多大？", "谁发明了{}？", "{}的首都是哪里？",
             "你知道{}吗？", "说说{}。", "{}有什么用？", "{}的参数量是多少？", "{}？", "{}有多少参数？", "你觉得{}怎么样？"]
+NOT_TAUGHT = ["sum", "sort", "count"]  # kinds left out of the mix: the model says so when asked
 SUBJECTS = ["vinci", "gpt-oss", "gpt-oss-20b", "gpt-oss-120b", "Ascend", "CANN", "harmony", "MXFP4", "the Ascend 910B", "YaRN", "the NPU"]
 STRANGE = ["the price of {}", "the color of {}", "the birthday of {}", "the weight of {}", "the license of {}", "the version of {}", "the logo of {}", "the email address of {}",
            "the history of {}", "the owner of {}", "the release date of {}", "the training data of {}", "the temperature of {}"]
@@ -299,12 +300,14 @@ INSTRUCTIONS = ["You are a helpful assistant.", "Be brief.", "Answer in one sent
 
 def other_question(r, zh, new):
     x = r.random()
-    if x < .10:  # something that would need a function
+    if x < .09:  # something that would need a function
         _, (fn, fam, order) = make_tools(r, new, 1)
         return vary(r, r.choice(fam["zh" if zh else "en"]).format(*[slot(r, s, zh, new)[0] for _, s in order]), zh)
-    if x < .25:
+    if NOT_TAUGHT and x < .17:
+        return getattr(Items(), r.choice(NOT_TAUGHT))(r, "low", new)[0][0]["content"]
+    if x < .29:
         q = pick(r, WHOLE_ZH if zh else WHOLE_EN, new)
-    elif x < .42:
+    elif x < .45:
         while True:
             s, t = r.choice(SUBJECTS), r.choice(ZH_STRANGE if zh else STRANGE)
             if held("strange", s, t) == new:

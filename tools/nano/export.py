@@ -121,10 +121,17 @@ def reference(folder):
                                                              experts_implementation="eager").eval(), transformers
 
 
+def write_rows(path, rows):
+    with open(path, "w") as f:
+        for r in rows:
+            f.write(json.dumps(r, separators=(",", ":")) + "\n")
+    print(f"{len(rows)} held-out prompts, {sum(r['right'] for r in rows)} answered as expected, smallest margin {min(r['margin'] for r in rows)}")
+
+
 @torch.no_grad()
 def vectors(folder, out, per_kind):
     """golden.safetensors and golden.json from transformers; heldout.jsonl from the plain model in float32."""
-    from evaluate import KINDS, tasks
+    from evaluate import MIXED, tasks
     os.makedirs(out, exist_ok=True)
     g, mine = Generator(folder), load_exported(folder)
     hf, transformers = reference(folder)
@@ -155,17 +162,14 @@ def vectors(folder, out, per_kind):
         arrays={k: dict(dtype=str(v.dtype).removeprefix("torch."), shape=list(v.shape), meaning=meaning[k]) for k, v in arrays.items()},
         min_greedy_margin=float((two[:, 0] - two[:, 1]).min()), prompt=g.tok.decode(prompt, skip_special_tokens=False),
         greedy_text=g.tok.decode(cont, skip_special_tokens=False), input_ids=prompt, greedy_ids=cont))
-    stops, rows = {g.special["<|return|>"], g.special["<|call|>"]}, []
-    from evaluate import answers
-    for name in KINDS:
+    from evaluate import answers, last_message
+    rows = []
+    for name in MIXED if per_kind else []:
         items = tasks(g, name, per_kind)
-        for (p, e, _, _, _), a in zip(items, answers(g, mine, items)):
-            z = logits_of(mine, p + a[:-1])[len(p) - 1:].topk(2).values
-            rows.append(dict(kind=name, ids=p, greedy=a, right=a == e, margin=round(float((z[:, 0] - z[:, 1]).min()), 4)))
-    with open(os.path.join(out, "heldout.jsonl"), "w") as f:
-        for r in rows:
-            f.write(json.dumps(r, separators=(",", ":")) + "\n")
-    print(f"{len(rows)} held-out prompts, {sum(r['right'] for r in rows)} answered as expected, smallest margin {min(r['margin'] for r in rows)}")
+        for t, (a, m) in zip(items, answers(g, mine, items)):
+            rows.append(dict(kind=name, ids=t[0], greedy=a, right=last_message(g, a) == t[1][t[2]:], margin=round(m, 4)))
+    if rows:
+        write_rows(os.path.join(out, "heldout.jsonl"), rows)
 
 
 def main():
@@ -174,7 +178,7 @@ def main():
     ap.add_argument("--checkpoint")
     ap.add_argument("--out", required=True)
     ap.add_argument("--vectors")
-    ap.add_argument("--per-kind", type=int, default=40)
+    ap.add_argument("--per-kind", type=int, default=50)
     a = ap.parse_args()
     torch.set_num_threads(1)
     from train import load_model

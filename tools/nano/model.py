@@ -148,13 +148,14 @@ class Nano(nn.Module):
 
     @torch.no_grad()
     def generate(self, prompts, max_new, stops, pad=0):
-        """Greedy, batched, with a cache; prompts of any length (padded on the left). -> lists of new ids."""
+        """Greedy, batched, with a cache; prompts of any length (padded on the left). -> lists of new ids, and
+        the smallest distance of first and second choice in each."""
         B, T = len(prompts), max(map(len, prompts))
         ids = torch.full((B, T), pad)
         live = torch.zeros(B, T, dtype=torch.bool)
         for b, p in enumerate(prompts):
             ids[b, T - len(p):] = torch.tensor(p); live[b, T - len(p):] = True
-        out, done, caches = [[] for _ in prompts], [False] * B, None
+        out, done, caches, margin = [[] for _ in prompts], [False] * B, None, [1e9] * B
         n = 0
         while True:
             t = ids.shape[1]
@@ -163,13 +164,15 @@ class Nano(nn.Module):
             ok = live[:, None, None, :] & (d >= 0)
             masks = [torch.where(ok & (d < self.c["window"]), 0.0, -1e30), torch.where(ok, 0.0, -1e30)]
             x, _, caches = self.body(ids, masks, self.cos[n:n + t, None], self.sin[n:n + t, None], caches)
-            nxt = self.lin(x[:, -1], self.head).argmax(-1)
+            best = self.lin(x[:, -1], self.head).topk(2)
+            nxt, gap = best.indices[:, 0], (best.values[:, 0] - best.values[:, 1]).tolist()
             n += t
             for b in range(B):
                 if not done[b]:
+                    margin[b] = min(margin[b], gap[b])
                     out[b].append(int(nxt[b]))
                     done[b] = out[b][-1] in stops or len(out[b]) >= max_new
             if all(done):
-                return out
+                return out, margin
             ids = nxt[:, None]
             live = torch.cat((live, torch.ones(B, 1, dtype=torch.bool)), 1)

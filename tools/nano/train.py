@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 import torch
 import torch.multiprocessing as mp
-from model import Nano, CONFIG
+from model import Nano, CONFIG, mxfp4_round
 
 T, B = 320, 5  # a row, rows per process and step
 M = T * B // 2  # targets per process and step
@@ -45,6 +45,15 @@ def orthogonal(g):
         a = x @ x.transpose(-1, -2)
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
     return (x.transpose(-1, -2) if flip else x).float()
+
+
+def refresh(table, rank, procs, flat, used, quant):
+    """Copies this process's tensors to where the model reads them; the experts rounded to MXFP4 if quant. The gradient is
+    taken at the rounded weights and applied to the others: straight through, without a second compiled graph."""
+    for name, at, shape, owner in table:
+        if owner % procs == rank:
+            x = flat[at:at + torch.Size(shape).numel()]
+            used[at:at + x.numel()] = mxfp4_round(x.view(shape))[0].view(-1) if quant and name.endswith((".w1", ".w2")) else x
 
 
 def plan_at(plan, step):
@@ -95,13 +104,13 @@ def worker(rank, a, shared, barrier, start):
     gen = Generator(a.dir)
     model = Nano()
     table, total = layout(model)
-    flat, grads, mom, var, scratch = shared
+    flat, used, grads, mom, var, scratch = shared  # used: what the model computes with, flat or its experts in MXFP4
     own = grads[rank]
     for (name, at, shape, _), p in zip(table, model.parameters()):
         n = p.numel()
-        p.data = flat[at:at + n].view(shape)
+        p.data = used[at:at + n].view(shape)
         p.grad = own[at:at + n].view(shape)
-    loss_of, quant, tick, log, tokens = torch.compile(model.loss), None, time.time(), {}, 0
+    loss_of, tick, log, tokens = torch.compile(model.loss), time.time(), {}, 0
     saved, step, t0 = time.time(), start, time.time()
     while True:
         if step % 25 == 0 or step == start:
@@ -109,10 +118,8 @@ def worker(rank, a, shared, barrier, start):
         now = plan_at(plan, step)
         if rank == 0:
             scratch[8] = float(bool(now.get("end")) or os.path.exists(os.path.join(a.dir, "stop")))
-        if now.get("quant", False) != quant:
-            model.quant = quant = now.get("quant", False)
         r = random.Random(f"{a.seed}-{rank}-{step}")
-        ids, doc, pos, target, kinds, used = batch(gen, r, now["mix"])
+        ids, doc, pos, target, kinds, filled = batch(gen, r, now["mix"])
         own.zero_()
         ce, bal, right = loss_of(ids, doc, pos, target)
         (ce.sum() / max(1, len(kinds)) + 0.01 * bal).backward()
@@ -151,9 +158,10 @@ def worker(rank, a, shared, barrier, start):
                 if len(shape) >= 2:
                     p.mul_(1 - lr * .05)
                 p.add_(u, alpha=-lr)
+        refresh(table, rank, a.procs, flat, used, now["quant"])
         barrier.wait()
         step += 1
-        tokens += used
+        tokens += filled
         for k, c, ok in zip(kinds, ce.tolist(), right.tolist()):
             e = log.setdefault(k, [0, 0.0, 0]); e[0] += 1; e[1] += c; e[2] += ok
         if rank == 0 and step % a.log == 0:
@@ -205,16 +213,17 @@ def main():
         from circuits import plant
         plant(model, a.seed)
     table, total = layout(model)
-    shared = [torch.zeros(total), torch.zeros(a.procs, total), torch.zeros(total), torch.zeros(total), torch.zeros(16)]
+    shared = [torch.zeros(total), torch.zeros(total), torch.zeros(a.procs, total), torch.zeros(total), torch.zeros(total), torch.zeros(16)]
     last, start = os.path.join(a.dir, "ckpt", "last.pt"), 0
     if os.path.exists(last):
         ck = torch.load(last, weights_only=True)
         start = ck["step"]
-        for x, k in ((shared[0], "flat"), (shared[2], "mom"), (shared[3], "var")):
+        for x, k in ((shared[0], "flat"), (shared[3], "mom"), (shared[4], "var")):
             x.copy_(ck[k])
         print("continuing from step", start, flush=True)
     else:
         shared[0].copy_(torch.cat([p.data.reshape(-1) for p in model.parameters()]))
+    shared[1].copy_(shared[0])
     for x in shared:
         x.share_memory_()
     ctx = mp.get_context("spawn")
