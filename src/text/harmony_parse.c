@@ -175,16 +175,6 @@ static const char *strict_bytes(const struct vinci_harmony_parser *parser, int32
     return reserved;
 }
 
-/* Bytes of the ill-formed part at the start of `text`; 0 if it may still become a character. */
-static size_t ill_formed_length(const char *text, size_t n)
-{
-    struct vinci_utf8_stream stream = {0};
-    char out[16];
-    for (size_t i = 0; i < n; i++)
-        if (vinci_utf8_stream_next(&stream, text + i, 1, false, out)) return i ? i : 1;
-    return 0;
-}
-
 /* Shows what the reference shows: all that is well-formed up to the first ill-formed part and one
  * U+FFFD for that; what stands behind it waits for the next token. */
 static enum vinci_status strict_content(struct vinci_harmony_parser *parser, const char *bytes,
@@ -194,7 +184,7 @@ static enum vinci_status strict_content(struct vinci_harmony_parser *parser, con
     size_t begin = content->size;
     if (!buf_append(pending, bytes, n)) return no_memory(parser, err);
     size_t valid = utf8_valid_length(pending->data, pending->size);
-    size_t ill = ill_formed_length(pending->data + valid, pending->size - valid);
+    size_t ill = utf8_ill_formed_length(pending->data + valid, pending->size - valid);
     if (!buf_append(content, pending->data, valid) ||
         (ill && !buf_append_text(content, "\xef\xbf\xbd")))
         return no_memory(parser, err);

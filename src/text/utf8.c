@@ -55,6 +55,12 @@ size_t utf8_valid_length(const char *text, size_t n)
     return n;
 }
 
+size_t utf8_ill_formed_length(const char *text, size_t n)
+{
+    size_t length;
+    return n && utf8_look((const uint8_t *)text, n, &length) == UTF8_ILL ? length : 0;
+}
+
 bool utf8_append_lossy(struct buf *buf, const char *text, size_t n)
 {
     while (n) {

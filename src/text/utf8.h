@@ -8,6 +8,10 @@
 /* How many of the first bytes are well-formed: n if all are. */
 size_t utf8_valid_length(const char *text, size_t n);
 
+/* Length of the maximal ill-formed part at the start; 0 if a character stands there, or the
+ * beginning of one that the end of the text cuts off. */
+size_t utf8_ill_formed_length(const char *text, size_t n);
+
 /* Appends `text` with its ill-formed parts replaced; false when memory is short. */
 bool utf8_append_lossy(struct buf *buf, const char *text, size_t n);
 

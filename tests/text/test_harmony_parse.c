@@ -138,6 +138,31 @@ static void strict_agrees_with_the_reference(void **state)
     json_decref(lines);
 }
 
+/* Half a surrogate (ED A8) is two ill-formed parts, and the first is known at its second byte. */
+static void strict_replaces_half_surrogates(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {200008, 169, 101, 17952, 200002}; /* ED, A8, "tool" */
+    struct vinci_text delta = {0};
+    struct vinci_harmony_parser_options options = {.tokenizer = harmony_tokenizer(),
+                                                   .role = VINCI_ROLE_ASSISTANT,
+                                                   .strict = true,
+                                                   .on_event = keep_delta,
+                                                   .user = &delta};
+    struct vinci_harmony_parser *parser = NULL;
+    assert_int_equal(vinci_harmony_parser_open(&parser, &options, NULL), VINCI_OK);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(vinci_harmony_parser_push(parser, ids[i], NULL), VINCI_OK);
+        if (i == 1) assert_null(delta.data);
+        if (i == 2) assert_int_equal(delta.size, 3);
+    }
+    size_t n;
+    const struct vinci_message *messages = vinci_harmony_parser_messages(parser, &n);
+    assert_int_equal(n, 1);
+    assert_string_equal(messages[0].content.data, "\xef\xbf\xbd\xef\xbf\xbdtool");
+    vinci_harmony_parser_close(parser);
+}
+
 /* ---- lenient ---- */
 
 /* Messages as one line: "role:name to=recipient #channel |type| content" joined by " + ". */
@@ -623,6 +648,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strict_agrees_with_the_reference),
+        cmocka_unit_test(strict_replaces_half_surrogates),
         cmocka_unit_test(lenient_meaning_of_each_case),
         cmocka_unit_test(lenient_agrees_or_does_better),
         cmocka_unit_test(random_tokens_lose_nothing),
