@@ -76,7 +76,7 @@ $(BUILD)/$(SONAME): $(LIB_OBJ) src/vinci.map
 $(BUILD)/vinci.pc: always
 	@mkdir -p $(@D)
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
-		'Name: vinci' 'Description: runs gpt-oss models on CPUs and Ascend NPUs' \
+		'Name: vinci' 'Description: runs gpt-oss models on CPUs' \
 		'Version: $(VERSION)' 'Requires.private: $(PACKAGES)' 'Libs: -L$${libdir} -lvinci' \
 		'Libs.private: -pthread -lm' 'Cflags: -I$${includedir}' >$@
 

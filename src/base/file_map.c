@@ -23,7 +23,8 @@ enum vinci_status file_map_open(struct file_map **out, const char *path, struct 
         status = fail_memory(err, strlen(path) + 1, path);
         goto cleanup;
     }
-    map->fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a FIFO would make open wait for a writer; regular files do not know it. */
+    map->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (map->fd < 0) {
         status = fail_errno(err, errno, path, "open");
         goto cleanup;

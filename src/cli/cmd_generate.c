@@ -206,9 +206,11 @@ static void print_stats(const struct vinci_engine_info *info,
     size_t n_decode = result->n_generated ? result->n_generated - 1 : 0;
     say("device    %s, %s kernels, %u threads\n", info->device, info->cpu_level, info->n_threads);
     say("load      %.4f s\n", info->load_seconds);
-    say("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n", n_prefill,
-        result->prefill_seconds,
-        result->prefill_seconds > 0 ? (double)n_prefill / result->prefill_seconds : 0.0);
+    if (result->n_generated == 0) say("prefill   not finished\n");
+    else
+        say("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n", n_prefill,
+            result->prefill_seconds,
+            result->prefill_seconds > 0 ? (double)n_prefill / result->prefill_seconds : 0.0);
     say("decode    %zu tokens, %.4f s, %.1f tokens/s\n", n_decode, result->decode_seconds,
         result->decode_seconds > 0 ? (double)n_decode / result->decode_seconds : 0.0);
     say("memory    %s at most, now %s of its own and %s of mapped files\n",

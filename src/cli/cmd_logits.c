@@ -10,11 +10,12 @@
 #include "cli/model_options.h"
 #include "cli/safetensors_out.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW_BYTES = 1 << 26, PIECE_DEFAULT = 512 };
+enum { ROW_BYTES = 1 << 26, PIECE_DEFAULT = 512, BATCH_MAX = 4096 };
 
 struct logits_args {
     struct model_options model;
@@ -35,7 +36,7 @@ static const struct option_row rows[] = {
     {"greedy", 0, "N", "then generate N tokens, always the likeliest, and keep their logits",
      OPTION_U32, FIELD(greedy)},
     {"chunk", 0, "N", "compute at most N tokens in one step; the results are the same", OPTION_U32,
-     FIELD(chunk), .min = 1, .max = 1 << 20},
+     FIELD(chunk), .min = 1},
     {0}};
 
 static const struct option_group groups[] = {
@@ -204,16 +205,33 @@ static enum vinci_status prepare(struct job *job, const struct vinci_engine *eng
     return VINCI_OK;
 }
 
+/* Before anything is computed or a file is made: the last greedy token is not fed. */
+static enum vinci_status check_length(const struct job *job, const struct vinci_engine *engine,
+                                      struct vinci_error *err)
+{
+    struct vinci_engine_info info;
+    vinci_engine_info(engine, &info);
+    uint64_t n = job->n_ids + (job->args->greedy ? (uint64_t)job->args->greedy - 1 : 0);
+    if (n <= info.n_ctx) return VINCI_OK;
+    return fail(err, VINCI_LIMIT,
+                "%zu prompt tokens and --greedy %u take %" PRIu64 " positions, and the context has "
+                "%u; shorten the prompt, or raise --ctx if it is given",
+                job->n_ids, (unsigned)job->args->greedy, n, (unsigned)info.n_ctx);
+}
+
 static enum vinci_status run(const struct program *program, void *arguments,
                              struct vinci_error *err)
 {
     const struct logits_args *args = arguments;
     struct job job = {.args = args, .out = {.fd = -1}};
     struct loaded_model loaded = {0};
+    /* Larger pieces go to the engine in several steps. */
+    uint32_t n_batch = args->chunk < BATCH_MAX ? args->chunk : BATCH_MAX;
     if (!args->ids || !args->out) return fail(err, VINCI_USAGE, "both --ids and --out are needed");
     enum vinci_status status = ids_read(args->ids, &job.ids, &job.n_ids, err);
     if (status == VINCI_OK)
-        status = loaded_model_open(&loaded, program, &args->model, args->chunk, 1, err);
+        status = loaded_model_open(&loaded, program, &args->model, n_batch, 1, err);
+    if (status == VINCI_OK) status = check_length(&job, loaded.engine, err);
     if (status == VINCI_OK) status = prepare(&job, loaded.engine, err);
     if (status == VINCI_OK) status = vinci_session_open(&job.session, loaded.engine, err);
     if (status == VINCI_OK) status = open_out(&job, err);

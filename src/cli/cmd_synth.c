@@ -56,6 +56,11 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct progress progress;
     if (!args->shape || !args->out)
         return fail(err, VINCI_USAGE, "both --shape and --out are needed");
+    bool gguf = args->format == VINCI_SYNTH_GGUF;
+    if (args->dense && !gguf)
+        return fail(err, VINCI_USAGE, "--dense is for --format gguf: safetensors take bf16");
+    if (args->shard_size && gguf)
+        return fail(err, VINCI_USAGE, "--shard-size is for safetensors: GGUF is one file");
     vinci_synth_options_init(&options);
     options.shape = args->shape;
     options.out = args->out;

@@ -59,7 +59,7 @@ void log_to_stderr(void *user, enum vinci_log_level level, const char *message)
 enum vinci_status model_path(const struct program *program, const struct model_options *options,
                              char *path, size_t size, struct vinci_error *err)
 {
-    if (!options->model)
+    if (!options->model || !*options->model)
         return fail(err, VINCI_USAGE,
                     "no model: give --model a folder or file with gpt-oss weights, or a hub's id");
     return vinci_model_find(options->model, &program->hub, path, size, err);

@@ -123,8 +123,11 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     open_missing_streams();
     set_handler(SIGINT, on_stop_signal, SA_RESETHAND);
     set_handler(SIGTERM, on_stop_signal, SA_RESETHAND);
+    set_handler(SIGHUP, on_stop_signal, SA_RESETHAND);
     set_handler(SIGBUS, on_bus_error, 0);
+    /* Their writes fail instead, with an error that can be told and cleaned up after. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* hwloc would write to standard error by itself */
     const char *term = variable("TERM");
     bool dumb = term && strcmp(term, "dumb") == 0;
@@ -269,7 +272,7 @@ enum vinci_status read_input(const char *path, struct buf *out, struct vinci_err
     const char *name = standard ? "standard input" : path;
     struct buf text = {0};
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail_errno(err, errno, name, "cannot open");
+    if (fd < 0) return fail_errno(err, errno, name, "open");
     for (;;) {
         if (interrupted()) {
             status = fail(err, VINCI_CANCELLED, "stopped");
@@ -282,7 +285,7 @@ enum vinci_status read_input(const char *path, struct buf *out, struct vinci_err
         ssize_t n = read(fd, text.data + text.size, 1 << 16);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
-            status = fail_errno(err, errno, name, "cannot read");
+            status = fail_errno(err, errno, name, "read");
             goto cleanup;
         }
         if (n == 0) break;

@@ -20,7 +20,7 @@ struct program {
 
 /* Reads the environment; opens what is missing of descriptors 0, 1 and 2 (in a way that reading or
  * writing fails), so that no model file gets their numbers; sets the signal handlers:
- *   SIGINT, SIGTERM  once: interrupted() turns true; again: the process ends at once
+ *   SIGINT, SIGTERM, SIGHUP  once: interrupted() turns true; again: the process ends at once
  *   SIGPIPE          ignored: writing fails instead
  *   SIGBUS           says that a mapped file shrank, exit code VINCI_IO */
 enum vinci_status program_init(struct program *program, struct vinci_error *err);

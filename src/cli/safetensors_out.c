@@ -26,7 +26,7 @@ static enum vinci_status write_at(struct safetensors_out *out, uint64_t offset, 
     while (n > 0) {
         ssize_t written = pwrite(out->fd, bytes, n, (off_t)offset);
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return fail_errno(err, errno, out->path, "cannot write");
+        if (written < 0) return fail_errno(err, errno, out->path, "write");
         bytes = (const char *)bytes + written;
         offset += (uint64_t)written;
         n -= (size_t)written;
@@ -64,7 +64,7 @@ static enum vinci_status write_header(struct safetensors_out *out, struct vinci_
     enum vinci_status status = write_at(out, 0, &length, sizeof length, err);
     if (status == VINCI_OK) status = write_at(out, 8, json.data, json.size, err);
     if (status == VINCI_OK && ftruncate(out->fd, (off_t)(8 + json.size + end)) != 0)
-        status = fail_errno(err, errno, out->path, "cannot write");
+        status = fail_errno(err, errno, out->path, "write");
     buf_free(&json);
     return status;
 }
@@ -88,12 +88,12 @@ enum vinci_status safetensors_out_open(struct safetensors_out *out, const char *
     if (out->fd < 0) {
         int error_number = errno;
         buf_free(&temporary);
-        return fail_errno(err, error_number, path, "cannot create");
+        return fail_errno(err, error_number, path, "create");
     }
     out->temporary = temporary.data;
     mode_t mask = umask(0);
     umask(mask);
-    if (fchmod(out->fd, 0666 & ~mask) != 0) return fail_errno(err, errno, path, "cannot create");
+    if (fchmod(out->fd, 0666 & ~mask) != 0) return fail_errno(err, errno, path, "create");
     return write_header(out, err);
 }
 
@@ -109,9 +109,9 @@ enum vinci_status safetensors_out_publish(struct safetensors_out *out, struct vi
 {
     int fd = out->fd;
     out->fd = -1;
-    if (close(fd) != 0) return fail_errno(err, errno, out->path, "cannot write");
+    if (close(fd) != 0) return fail_errno(err, errno, out->path, "write");
     if (rename(out->temporary, out->path) != 0)
-        return fail_errno(err, errno, out->path, "cannot rename the finished file to it");
+        return fail_errno(err, errno, out->path, "rename the finished file to it");
     free(out->temporary);
     out->temporary = NULL;
     return VINCI_OK;

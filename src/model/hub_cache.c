@@ -1,7 +1,8 @@
 /* hub_cache.c - finds a model that a hub's own tool has fetched, by its id.
  *
  *   ModelScope     ROOT/{owner}/{name} or ROOT/models/{owner}/{name}, with the dots of the name
- *                  turned to ___ (older releases keep the dots)
+ *                  turned to ___ (older releases keep the dots); some releases put a folder hub
+ *                  between ROOT and these
  *   Hugging Face   ROOT/models--{owner}--{name}/snapshots/{commit}; refs/main names the commit, and
  *                  without it the snapshot changed last is taken
  * A folder counts when it holds weights: both tools leave folders of unfinished downloads, and of
@@ -65,13 +66,18 @@ static bool try_candidate(struct search *search)
 
 static void search_modelscope(struct search *search, const char *root)
 {
-    static const char *const folders[] = {"", "models/"};
-    for (int form = 0; form < 4; form++) {
+    static const char *const folders[] = {"", "models/", "hub/", "hub/models/"};
+    struct buf *path = &search->path;
+    path->size = 0;
+    bool ok = buf_printf(path, "%s/hub", root);
+    search->no_memory = !ok;
+    if (!ok) return;
+    int n_forms = exists(path->data) ? 8 : 4;
+    for (int form = 0; form < n_forms; form++) {
         bool plain = form & 1; /* the name as it is, dots and all */
         if (plain && !strchr(search->name, '.')) continue;
-        struct buf *path = &search->path;
         path->size = 0;
-        bool ok =
+        ok =
             buf_printf(path, "%s/%s%.*s/", root, folders[form / 2], search->n_owner, search->owner);
         for (const char *c = search->name; *c && ok; c++)
             ok = *c == '.' && !plain ? buf_append_text(path, "___") : buf_append(path, c, 1);

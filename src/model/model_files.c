@@ -14,6 +14,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -69,15 +71,34 @@ static size_t above_original(const char *folder, size_t n_folder)
     return n_folder > n && memcmp(folder + n_folder - n, NAME, n) == 0 ? n_folder - n : 0;
 }
 
+/* tokenizer.json, or without it the first *.tiktoken by name; *path stays NULL if there is neither.
+ */
+static enum vinci_status find_tokenizer(char **path, const char *folder, size_t n_folder,
+                                        struct vinci_error *err)
+{
+    char *here = NULL, first[NAME_MAX + 1] = "";
+    enum vinci_status status = find_file(path, folder, n_folder, "tokenizer.json", err);
+    if (status || *path) return status;
+    here = join(folder, n_folder, ".");
+    if (!here) return fail_memory(err, n_folder, "a path");
+    DIR *dir = opendir(here);
+    free(here);
+    for (const struct dirent *entry; dir && (entry = readdir(dir));)
+        if (ends_with(entry->d_name, ".tiktoken") && entry->d_name[0] != '.' &&
+            (!*first || strcmp(entry->d_name, first) < 0))
+            snprintf(first, sizeof first, "%s", entry->d_name);
+    if (dir) closedir(dir);
+    return *first ? find_file(path, folder, n_folder, first, err) : VINCI_OK;
+}
+
 /* The config beside safetensors, and the tokenizer beside anything. */
 static enum vinci_status find_companions(struct model_files *files, const char *folder,
                                          size_t n_folder, struct vinci_error *err)
 {
-    enum vinci_status status =
-        find_file(&files->tokenizer, folder, n_folder, "tokenizer.json", err);
+    enum vinci_status status = find_tokenizer(&files->tokenizer, folder, n_folder, err);
     size_t n_above = above_original(folder, n_folder);
     if (status == VINCI_OK && !files->tokenizer && n_above)
-        status = find_file(&files->tokenizer, folder, n_above, "tokenizer.json", err);
+        status = find_tokenizer(&files->tokenizer, folder, n_above, err);
     if (status || files->kind == MODEL_FILES_GGUF) return status;
     status = find_file(&files->config, folder, n_folder, "config.json", err);
     if (status == VINCI_OK && !files->config)

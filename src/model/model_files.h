@@ -14,7 +14,7 @@ struct model_files {
     enum model_files_kind kind;
     char *weights;
     char *config;    /* beside the weights; NULL for GGUF */
-    char *tokenizer; /* a tokenizer.json that is there; NULL if there is none */
+    char *tokenizer; /* a tokenizer.json or *.tiktoken that is there; or NULL */
 };
 
 /* Existence is checked, content is not. Free with model_files_free, which accepts a half-built or

@@ -284,6 +284,9 @@ static enum vinci_status plan_vocab(struct synth *s, bool is_tiny, struct vinci_
         if (status == VINCI_NOT_FOUND && is_folder(tokenizer) &&
             s->options->format == VINCI_SYNTH_SAFETENSORS)
             status = synth_vocab_invent(&s->vocab, s->config.n_vocab, &why);
+    } else if (s->options->format == VINCI_SYNTH_SAFETENSORS && !ends_with(path, ".tiktoken")) {
+        status = fail(&why, VINCI_UNSUPPORTED,
+                      "%s: expected a .json or .tiktoken file, or a folder with one", path);
     } else if (s->options->format == VINCI_SYNTH_SAFETENSORS) {
         status = synth_vocab_invent(&s->vocab, s->config.n_vocab, &why);
     } else {

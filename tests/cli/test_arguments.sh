@@ -37,6 +37,16 @@ mkdir "$folder/empty"
 expect 'info of an empty folder' 3 info -m "$folder/empty"
 echo 'not a model' >"$folder/text.gguf"
 expect 'info of another file' 5 info -m "$folder/text.gguf"
+expect 'a name that is empty' 2 info --model ''
+mkdir "$folder/tiktoken"
+cp tests/vectors/golden/tiny/config.json tests/vectors/golden/tiny/model.safetensors "$folder/tiktoken"
+cp tests/vectors/tokenizer/o200k_base.tiktoken "$folder/tiktoken"
+expect 'a model with a .tiktoken file beside it' 0 info --model "$folder/tiktoken"
+says 'its tokenizer' 'o200k_base.tiktoken' "$out"
+if mkfifo "$folder/fifo"; then
+    timeout 20 "$BUILD/vinci" info --model "$folder/fifo" >"$out" 2>"$err"
+    check 'a FIFO for a model does not hang' test $? -eq 4
+fi
 expect 'an unknown device' 9 generate -m $model --prompt x --device npu:0
 expect 'an unknown level' 6 generate -m $model --prompt x --cpu-level mmx
 expect 'a prompt beyond the context' 8 generate -m $model --prompt 'a b c d e f g h' --ctx 2
@@ -51,7 +61,23 @@ echo '1 2 x' >"$folder/ids"
 expect 'logits: not an id' 5 logits -m $model --ids "$folder/ids" -o "$folder/o"
 echo '1 2 3' >"$folder/ids"
 expect 'logits: no such folder for the output' 3 logits -m $model --ids "$folder/ids" -o "$folder/no/o"
+says 'logits: what failed' 'cannot create: No such file' "$err"
 check 'logits: nothing is left after a failure' test ! -e "$folder/o"
+expect 'logits: beyond the context' 8 logits -m $model --ids "$folder/ids" --greedy 9 --ctx 10 -o "$folder/o"
+says 'logits: how far beyond' '3 prompt tokens and --greedy 9 take 11 positions, and the context has 10' "$err"
+expect 'logits: up to the end of the context' 0 logits -m $model --ids "$folder/ids" --greedy 8 --ctx 10 -o "$folder/o"
+expect 'logits: a chunk larger than any step' 0 logits -m $model --ids "$folder/ids" --chunk 1000000 -o "$folder/o"
+expect 'logits: no ids' 3 logits -m $model --ids "$folder/none" -o "$folder/o"
+says 'logits: that they are not there' 'none: cannot open: No such file' "$err"
 expect 'synth without a shape' 2 synth --out "$folder/synth"
+expect 'synth: a format of matrices that safetensors does not take' 2 synth --shape tiny --dense f32 --out "$folder/synth"
+expect 'synth: shards of a GGUF file' 2 synth --shape tiny --format gguf --shard-size 1M --out "$folder/synth"
+expect 'synth: a file that is no tokenizer' 6 synth --shape tiny --tokenizer "$folder/ids" --out "$folder/synth"
+(
+    ulimit -f 10
+    vinci synth --shape tiny --out "$folder/synth" >"$out" 2>"$err"
+)
+check 'synth: files that may not grow: status 4' test $? -eq 4
+check 'synth: nothing is left' test -z "$(ls -d "$folder"/synth* 2>/dev/null)"
 expect 'bench: an empty batch' 2 bench -m $model --batch-size 0
 finish

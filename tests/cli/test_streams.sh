@@ -76,6 +76,7 @@ if [ -z "$RUN" ] && command -v timeout >/dev/null; then
     says 'Ctrl-C: words' 'stopped' "$err"
     check 'Ctrl-C: what was generated is there' test -s "$out"
     check 'a request to end' interrupt TERM
+    check 'a terminal that goes away' interrupt HUP
     # The status behind timeout's 124:
     # shellcheck disable=SC2086
     timeout --preserve-status -s INT 1 "$BUILD/vinci" $endless >/dev/null 2>&1

@@ -82,6 +82,11 @@ static void test_modelscope(void **state)
     expect_found("some/model-1.5-x.y", temp_path(&folder, "ms/some/model-1___5-x___y"));
     put_model("ms/models/some/old.name");
     expect_found("some/old.name", temp_path(&folder, "ms/models/some/old.name"));
+
+    put_model("ms/hub/openai-mirror/below-hub");
+    expect_found("openai-mirror/below-hub", temp_path(&folder, "ms/hub/openai-mirror/below-hub"));
+    put_model("ms/hub/models/some/new___name");
+    expect_found("some/new.name", temp_path(&folder, "ms/hub/models/some/new___name"));
     temp_link(&folder, "ms/some/gguf/a.gguf", GOLDEN "tiny-gguf/tiny.gguf");
     temp_link(&folder, "ms/some/gguf/b.gguf", GOLDEN "tiny-gguf/tiny.gguf");
     expect_found("some/gguf", temp_path(&folder, "ms/some/gguf")); /* opening it says: give one */

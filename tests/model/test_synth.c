@@ -689,6 +689,7 @@ static void test_refused(void **state)
         {"tiny", NULL, 0, NULL, "/no/such.json", "x", VINCI_NOT_FOUND, "/no/such.json"},
         {"tiny", NULL, 2, NULL, "/no/such.json", "x", VINCI_NOT_FOUND, "/no/such.json"},
         {"tiny", NULL, 0, NULL, "/no/such.tiktoken", "x", VINCI_NOT_FOUND, "/no/such.tiktoken"},
+        {"tiny", NULL, 0, NULL, "/x.txt", "x", VINCI_UNSUPPORTED, "expected a .json or .tiktoken"},
         {"tiny", NULL, 2, NULL, "/x.tiktoken", "x", VINCI_UNSUPPORTED, "expected a tokenizer.json"},
         {"tiny", NULL, 0, NULL, TEST_VECTORS, "x", VINCI_NOT_FOUND, "expected tokenizer.json or"},
         {"tiny", NULL, 2, NULL, TEST_VECTORS, "x", VINCI_NOT_FOUND, "tokenizer.json"},
