@@ -161,6 +161,8 @@ install: all
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvinci.so
 	install -m 644 $(BUILD)/vinci.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
+	install -d $(DESTDIR)$(PREFIX)/share/vinci/nano
+	install -m 644 models/nano/* $(DESTDIR)$(PREFIX)/share/vinci/nano/
 	for file in $(SHARE:$(BUILD)/%=%); do \
 		install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
 	done
@@ -169,7 +171,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/vinci $(DESTDIR)$(PREFIX)/include/vinci.h \
 		$(DESTDIR)$(LIBDIR)/libvinci.* $(DESTDIR)$(LIBDIR)/pkgconfig/vinci.pc \
 		$(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%)
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/vinci
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/vinci $(DESTDIR)$(PREFIX)/share/vinci
 
 format:
 	find include src tests examples -name '*.[ch]' -exec clang-format -i {} +

@@ -2,6 +2,10 @@
 #include "cli/model_options.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 void model_options_init(struct model_options *options)
 {
@@ -13,7 +17,7 @@ void model_options_init(struct model_options *options)
 const struct option_row model_rows[] = {
     {"model", 'm', "MODEL",
      "a folder or file with the weights, or the id of a model that ModelScope's or Hugging Face's "
-     "own tool has fetched",
+     "own tool has fetched; default: the small demonstration model that comes with vinci",
      OPTION_TEXT, FIELD(model), COMPLETE_FILE},
     {"log-level", 0, "LEVEL",
      "what to report on standard error: error, warn (the default), info or debug", OPTION_CHOICE,
@@ -56,9 +60,35 @@ void log_to_stderr(void *user, enum vinci_log_level level, const char *message)
     else say("vinci: %s\n", message);
 }
 
+/* The demonstration model that comes with vinci, as seen from the program's own folder: installed
+ * in PREFIX/bin, or built in a folder of the repository. */
+static bool demonstration_model(char *path, size_t size)
+{
+    static const char *const places[] = {"../share/vinci/nano", "../models/nano"};
+    char program[4096];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n <= 0) return false;
+    program[n] = '\0';
+    *strrchr(program, '/') = '\0'; /* an absolute path */
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char place[sizeof program + 32];
+        snprintf(place, sizeof place, "%s/%s", program, places[i]);
+        char *real = realpath(place, NULL);
+        bool found = real && strlen(real) < size;
+        if (found) memcpy(path, real, strlen(real) + 1);
+        free(real);
+        if (found) return true;
+    }
+    return false;
+}
+
 enum vinci_status model_path(const struct program *program, const struct model_options *options,
                              char *path, size_t size, struct vinci_error *err)
 {
+    if (!options->model && demonstration_model(path, size)) {
+        say("vinci: no --model, so this is the small demonstration model\n");
+        return VINCI_OK;
+    }
     if (!options->model || !*options->model)
         return fail(err, VINCI_USAGE,
                     "no model: give --model a folder or file with gpt-oss weights, or a hub's id");

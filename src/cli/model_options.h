@@ -25,7 +25,8 @@ struct log_sink {
 };
 void log_to_stderr(void *sink, enum vinci_log_level level, const char *message);
 
-/* --model as the user typed it -> a path; USAGE when it was not given. */
+/* --model as the user typed it -> a path. Not given: the demonstration model, said in a line; USAGE
+ * when that is not there either. */
 enum vinci_status model_path(const struct program *program, const struct model_options *options,
                              char *path, size_t size, struct vinci_error *err);
 

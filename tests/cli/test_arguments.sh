@@ -22,8 +22,19 @@ says 'the range' '--top-p: expected a number from 0 to 1, got' "$err"
 expect 'an operand too many' 2 generate text
 expect 'help for an unknown command' 2 help genrate
 
-expect 'no model' 2 generate --prompt x
-says 'no model is said' 'give --model' "$err"
+# Without --model: the demonstration model beside the program, if there is one.
+mkdir -p "$folder/lone/bin" "$folder/installed/bin" "$folder/installed/share/vinci"
+cp "$BUILD/vinci" "$folder/lone/bin"
+cp "$BUILD/vinci" "$folder/installed/bin"
+cp -r $model "$folder/installed/share/vinci/nano"
+if [ -z "$RUN" ]; then # an emulator is what /proc/self/exe would name
+    "$folder/lone/bin/vinci" generate --prompt x >"$out" 2>"$err"
+    check 'no model' [ $? -eq 2 ]
+    says 'no model is said' 'give --model' "$err"
+    "$folder/installed/bin/vinci" generate --prompt x -n 3 >"$out" 2>"$err"
+    check 'the demonstration model' [ $? -eq 0 ]
+    says 'is said' 'demonstration model' "$err"
+fi
 expect 'no prompt' 2 generate -m $model
 expect 'two prompts' 2 generate -m $model --prompt a --prompt-file -
 expect 'an empty prompt' 2 generate -m $model --prompt ''
@@ -31,7 +42,6 @@ expect 'a bad bias' 2 generate -m $model --prompt a --logit-bias 5
 expect 'a bias beyond the vocabulary' 2 generate -m $model --prompt a --logit-bias 600=1
 expect 'a model that is not there' 3 generate -m "$folder/none" --prompt x
 says 'it is named' "$folder/none" "$err"
-expect 'info without a model' 2 info
 expect 'info of a missing model' 3 info -m "$folder/none"
 mkdir "$folder/empty"
 expect 'info of an empty folder' 3 info -m "$folder/empty"
