@@ -76,8 +76,8 @@ enum vinci_status chat_model_open(struct chat_model *model, const struct program
 {
     enum vinci_status status;
     *model = (struct chat_model){.n_ctx = options->ctx ? options->ctx : REPLAY_CONTEXT};
-    set_name(model, options->model ? options->model : "replay");
     if (replay) {
+        set_name(model, options->model ? options->model : "replay");
         status = open_tokenizer(model, program, options, err);
         if (status == VINCI_OK) status = read_answers(model, replay, err);
     } else {
@@ -87,6 +87,7 @@ enum vinci_status chat_model_open(struct chat_model *model, const struct program
             status = vinci_session_open(&model->session, model->loaded.engine, err);
         if (status == VINCI_OK) {
             struct vinci_engine_info info;
+            set_name(model, model->loaded.path);
             vinci_engine_info(model->loaded.engine, &info);
             model->n_ctx = info.n_ctx;
         }
