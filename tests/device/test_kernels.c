@@ -479,6 +479,58 @@ static bool check_f32_attention(struct subject *s)
     return check_attention(s, false);
 }
 
+/* States as a split of the cache leaves them; some parts saw no position. */
+static bool check_attention_merge(struct subject *s)
+{
+    struct rng rng = {29};
+    bool ok = true;
+    for (int i = 0; i < 300 && ok; i++) {
+        size_t n = i % 4 ? 64 : 2 * rng_between(&rng, 1, 128);
+        struct guarded a, b, c;
+        struct attention_state part = {.acc = guarded_floats(&c, &rng, n, FILL_PLAIN)};
+        struct attention_state total = {.acc = guarded_floats(&a, &rng, n, FILL_PLAIN)};
+        struct attention_state expected = {.acc = guarded_floats(&b, &rng, n, FILL_PLAIN)};
+        memcpy(expected.acc, total.acc, n * sizeof *total.acc);
+        part.max = i % 5 ? 10 * rng_float(&rng) : -INFINITY;
+        total.max = i % 7 ? 10 * rng_float(&rng) : part.max;
+        fill_f32(&rng, i % 2 ? FILL_SPECIAL : FILL_PLAIN, part.sum, KV_LANES);
+        expected.max = total.max;
+        expected.sum[0] = total.sum[0] = rng_float(&rng) + 2;
+        s->kernels->attention_merge(&total, &part, n);
+        s->scalar->attention_merge(&expected, &part, n);
+        if (!same(total.max, expected.max) || !same(total.sum[0], expected.sum[0]))
+            ok = wrong(s, "head_dim %zu: max %.9g, sum %.9g, expected %.9g, %.9g", n, total.max,
+                       total.sum[0], expected.max, expected.sum[0]);
+        ok = ok && compare(s, total.acc, expected.acc, n, &a, "acc");
+        guarded_free(&a);
+        guarded_free(&b);
+        guarded_free(&c);
+    }
+    return ok;
+}
+
+static bool check_add_scaled(struct subject *s)
+{
+    struct rng rng = {31};
+    bool ok = true;
+    for (int i = 0; i < 200 && ok; i++) {
+        size_t n = i == 0 ? 2880 : rng_between(&rng, 1, 100);
+        enum fill fill = i % 2 ? FILL_SPECIAL : FILL_PLAIN;
+        struct guarded a, b, x;
+        float *acc = guarded_floats(&a, &rng, n, fill), w = rng_float(&rng);
+        float *expected = guarded_floats(&b, &rng, n, fill);
+        const float *values = guarded_floats(&x, &rng, n, fill);
+        memcpy(expected, acc, n * sizeof *acc);
+        s->kernels->add_scaled(acc, values, w, n);
+        s->scalar->add_scaled(expected, values, w, n);
+        ok = compare(s, acc, expected, n, &a, "add_scaled");
+        guarded_free(&a);
+        guarded_free(&b);
+        guarded_free(&x);
+    }
+    return ok;
+}
+
 /* ---- the list of tests --------------------------------------------------------------------- */
 
 typedef bool check_fn(struct subject *s);
@@ -515,6 +567,8 @@ static bool entry(const struct cpu_kernels *k, size_t i, const char **name, enum
         {"rope", check_rope, (any_fn *)k->rope},
         {"f16_attention_tile", check_f16_attention, (any_fn *)k->f16_attention_tile},
         {"f32_attention_tile", check_f32_attention, (any_fn *)k->f32_attention_tile},
+        {"attention_merge", check_attention_merge, (any_fn *)k->attention_merge},
+        {"add_scaled", check_add_scaled, (any_fn *)k->add_scaled},
         {"f32_to_f16", check_f32_to_f16, (any_fn *)k->f32_to_f16},
     };
     if ((i -= 3) >= sizeof others / sizeof *others) return false;
@@ -579,7 +633,7 @@ static void wrong_quantise(const float *x, size_t n_cols, enum q8_order order, v
     scalar.q8_quantise(x, n_cols, order == Q8_HALVES ? Q8_EVEN_ODD : order, out);
 }
 
-/* Adds the p of positions in another order: lanes of a tile, not mod 16 of the last. */
+/* One unit in the last place of one sum. */
 static void wrong_attention(const struct attention_tile_args *args)
 {
     struct cpu_kernels scalar;
@@ -587,6 +641,12 @@ static void wrong_attention(const struct attention_tile_args *args)
     scalar.f16_attention_tile(args);
     if (args->n_rows == 3 && args->begin[2] < args->end[2])
         args->states[2].acc[0] = nextafterf(args->states[2].acc[0], 1e9f);
+}
+
+/* Rounds twice. */
+static void wrong_add_scaled(float *acc, const float *x, float w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) acc[i] += w * x[i];
 }
 
 static void test_notices_wrong_kernels(void **state)
@@ -605,6 +665,8 @@ static void test_notices_wrong_kernels(void **state)
     assert_false(check_q8_quantise(&s));
     bad = scalar, bad.f16_attention_tile = wrong_attention;
     assert_false(check_f16_attention(&s));
+    bad = scalar, bad.add_scaled = wrong_add_scaled;
+    assert_false(check_add_scaled(&s));
     bad = scalar, bad.f32_attention_tile = scalar.f16_attention_tile;
     assert_false(check_f32_attention(&s));
 }
@@ -678,7 +740,7 @@ static size_t add_level(const char *level, const char *below, struct CMUnitTest 
 
 int main(int argc, char **argv)
 {
-    static const char *const known[] = {"avx512", "avx2", "neon", NULL};
+    static const char *const known[] = {"avx512", "avxvnni", "avx2", "neon", NULL};
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(test_notices_wrong_kernels),
         cmocka_unit_test(test_notices_reading_too_far),
