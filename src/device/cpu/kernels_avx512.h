@@ -3,6 +3,7 @@
 #ifndef VINCI_DEVICE_CPU_KERNELS_AVX512_H
 #define VINCI_DEVICE_CPU_KERNELS_AVX512_H
 
+#include "base/fmath.h"
 #include "device/cpu/kernels.h"
 
 #include <immintrin.h>
@@ -20,6 +21,7 @@ linear_fn f32_f32_linear_avx512, f32_f16_linear_avx512, f32_bf16_linear_avx512,
 size_t f32_linear_scratch_bytes_avx512(void);
 
 attention_tile_fn f16_attention_tile_avx512, f32_attention_tile_avx512;
+attention_merge_fn attention_merge_avx512;
 
 /* Keeps a constant in a register: without it the compiler makes it anew in every round of a loop,
  * with instructions that the loop has no room for. */
@@ -52,6 +54,31 @@ static inline __m512 sum_tree_4x16(__m512 a, __m512 b, __m512 c, __m512 d)
 static inline float sum_tree_16(__m512 a)
 {
     return _mm512_cvtss_f32(sum_tree_4x16(a, a, a, a));
+}
+
+/* exp_f32, step by step, of 16 numbers. */
+static inline __m512 exp_16(__m512 x)
+{
+    const __m512 round = _mm512_set1_ps(EXP_F32_ROUND);
+    __m512 t = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(EXP_F32_LOG2E)), round);
+    __m512i n_bits = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_castps_si512(round));
+    __m512 n = _mm512_sub_ps(t, round);
+    __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-EXP_F32_LN2_HI), x);
+    r = _mm512_fmadd_ps(n, _mm512_set1_ps(-EXP_F32_LN2_LO), r);
+    __m512 p = _mm512_set1_ps(EXP_F32_C6);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_F32_C5));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_F32_C4));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_F32_C3));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_F32_C2));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1));
+    p = _mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(n_bits, 23)));
+    __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_set1_ps(EXP_F32_MIN), _CMP_LT_OQ);
+    __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_set1_ps(EXP_F32_MAX), _CMP_GT_OQ);
+    p = _mm512_mask_mov_ps(p, below, _mm512_setzero_ps());
+    p = _mm512_mask_mov_ps(p, above, _mm512_set1_ps(__builtin_inff()));
+    return _mm512_mask_mov_ps(p, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
 }
 
 /* ---- prefetching --------------------------------------------------------------------------- */

@@ -131,7 +131,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
 /* ---- wide ---------------------------------------------------------------------------------- */
 
 struct wide {
-    float w[WIDE_ROWS][CHUNK];            /* the rows at hand, columns of this chunk */
+    __m512 w[CHUNK / 16][WIDE_ROWS];      /* the rows at hand, columns of this chunk */
     __m512 s[WIDE_TOKENS_MAX][WIDE_ROWS]; /* sums so far */
 };
 
@@ -147,8 +147,7 @@ SPECIALISED void wide_unpack(struct wide *wide, const struct row *rows, size_t k
         for (int i = 0; i < WIDE_ROWS; i++) {
             __m512 v[2];
             load_weights(v, rows[i].data, rows[i].scales, k_begin + k, dtype);
-            _mm512_store_ps(&wide->w[i][k], v[0]);
-            if (step > 16) _mm512_store_ps(&wide->w[i][k + 16], v[1]);
+            for (size_t j = 0; j < step / 16; j++) wide->w[k / 16 + j][i] = v[j];
         }
     }
 }
@@ -169,7 +168,7 @@ SPECIALISED void wide_tile(struct wide *wide, const float *const *x, size_t t0, 
         for (size_t t = 0; t < n_tokens; t++) v[t] = _mm512_loadu_ps(x[t] + k);
 #pragma GCC unroll 8
         for (int i = 0; i < WIDE_ROWS; i++) {
-            __m512 w = _mm512_load_ps(&wide->w[i][k]);
+            __m512 w = wide->w[k / 16][i];
 #pragma GCC unroll 3
             for (size_t t = 0; t < n_tokens; t++) s[t][i] = _mm512_fmadd_ps(w, v[t], s[t][i]);
         }
