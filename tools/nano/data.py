@@ -304,7 +304,10 @@ def other_question(r, zh, new):
         _, (fn, fam, order) = make_tools(r, new, 1)
         return vary(r, r.choice(fam["zh" if zh else "en"]).format(*[slot(r, s, zh, new)[0] for _, s in order]), zh)
     if NOT_TAUGHT and x < .17:
-        return getattr(Items(), r.choice(NOT_TAUGHT))(r, "low", new)[0][0]["content"]
+        while True:  # in the language asked for
+            q = getattr(Items(), r.choice(NOT_TAUGHT))(r, "low", new)[0][0]["content"]
+            if zh == any("\u4e00" <= ch <= "\u9fff" for ch in q):
+                return q
     if x < .29:
         q = pick(r, WHOLE_ZH if zh else WHOLE_EN, new)
     elif x < .45:

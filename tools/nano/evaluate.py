@@ -25,7 +25,7 @@ def tasks(g, name, count, seed="held-out"):
     return out
 
 
-def answers(g, model, items, batch=25, more=110):
+def answers(g, model, items, batch=30, more=100):
     """Greedy continuations and their smallest margins, in the order of the items."""
     stops = {g.special["<|return|>"], g.special["<|call|>"], g.special["<|endoftext|>"]}
     order = sorted(range(len(items)), key=lambda i: len(items[i][0]))
@@ -89,8 +89,9 @@ def main():
         for x, t in [(x, t) for x, t, k in zip(got, items, ok) if not k][:a.show]:
             asked = [m for m in t[4] if m["role"] in ("user", "tool")][-1]["content"]
             print("    asked", repr(asked), "\n    want ", repr(text(t[1])), "\n    got  ", repr(text(x)))
-    if a.out:
-        json.dump(table, open(a.out, "w"), indent=1)
+        if a.out:
+            with open(a.out, "w") as f:
+                json.dump(table, f)
 
 
 if __name__ == "__main__":
