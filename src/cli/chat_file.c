@@ -468,5 +468,5 @@ enum vinci_status chat_write_file(const char *path, const char *text, struct vin
     }
     if (!ok && fd >= 0) unlink(part.data);
     buf_free(&part);
-    return ok ? VINCI_OK : fail_errno(err, error, path, "cannot write");
+    return ok ? VINCI_OK : fail_errno(err, error, path, "write");
 }

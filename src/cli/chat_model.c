@@ -168,7 +168,7 @@ static enum vinci_status replay(struct chat_model *model, const int32_t *ids, si
     }
     result->n_generated = n;
     memcpy(held, ids, n_ids * sizeof *held);
-    memcpy(held + n_ids, answer, n * sizeof *held);
+    if (n) memcpy(held + n_ids, answer, n * sizeof *held);
     free(model->held);
     vinci_free(answer);
     model->held = held;

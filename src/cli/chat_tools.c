@@ -155,7 +155,7 @@ static enum vinci_status start(struct child *child, const char *command, struct 
     }
     if (child->in >= 0) close(child->in);
     if (child->out >= 0) close(child->out);
-    return fail_errno(err, error, command, "cannot start");
+    return fail_errno(err, error, command, "start");
 }
 
 static void close_end(int *fd)

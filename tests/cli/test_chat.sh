@@ -211,6 +211,7 @@ check 'a conversation is for its owner' test "$(stat -c %a "$folder/saved" 2>/de
 roundtrip()
 {
     answers "$2"
+    rm -f "$folder/a" "$folder/b"
     printf '%s\n' Hello /tokens "/save $folder/a" | replay
     grep ' tokens in ' "$err" >"$folder/count"
     printf '%s\n' /tokens "/save $folder/b" | replay --load "$folder/a"
