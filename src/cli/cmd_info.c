@@ -81,9 +81,8 @@ static void print_readable(const struct vinci_model_info *info)
     printf("container   %s, %u file%s, %u tensors, %s\n", container_text(info->container),
            info->n_files, info->n_files == 1 ? "" : "s", info->n_tensors,
            format_bytes(info->file_bytes, a));
-    printf("layers      %u: %u with a window of %u positions, %u that see everything\n",
-           info->n_layers, info->n_sliding_layers, info->sliding_window,
-           info->n_layers - info->n_sliding_layers);
+    printf("layers      %u: %u with a window of %u positions, %u without\n", info->n_layers,
+           info->n_sliding_layers, info->sliding_window, info->n_layers - info->n_sliding_layers);
     printf("shape       hidden %u, intermediate %u, vocabulary %u%s\n", info->n_hidden,
            info->n_intermediate, info->n_vocab,
            info->tied_embeddings ? " (embedding used as output too)" : "");

@@ -50,7 +50,8 @@ static enum vinci_status create_device(struct vinci_engine *engine,
                                        struct vinci_error *err)
 {
     if (options->device && strcmp(options->device, "cpu") != 0)
-        return fail(err, VINCI_NO_DEVICE, "device %s: not available in this program; use cpu",
+        return fail(err, VINCI_NO_DEVICE,
+                    "device %s: this program computes on the CPU only (device cpu)",
                     options->device);
     struct cpu_device_options cpu = {options->n_threads, options->cpu_list, options->cpu_level,
                                      options->activations};

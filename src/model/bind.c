@@ -515,8 +515,8 @@ static void warn_of_unused(const struct model *model, const struct log *log)
             n++;
         }
     if (n)
-        log_message(log, VINCI_LOG_WARN, "%s: %zu tensors are not used, %s for one", model->path, n,
-                    name);
+        log_message(log, VINCI_LOG_WARN, "%s: %zu tensor%s not used, %s for one", model->path, n,
+                    n == 1 ? " is" : "s are", name);
 }
 
 enum vinci_status weights_bind(struct model *model, const struct log *log, struct vinci_error *err)

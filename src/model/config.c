@@ -202,8 +202,26 @@ static void read_layer_types(struct reader *r, struct model_config *config)
     }
 }
 
+/* Fields that say how the model computes and that no gpt-oss file has otherwise: to ignore another
+ * value would be to compute something else. */
+static void expect_gpt_oss(struct reader *r)
+{
+    const json_t *act = field(r, "hidden_act"), *quantised = field(r, "quantization_config");
+    const json_t *method = quantised ? json_object_get(quantised, "quant_method") : NULL;
+    const char *wrong = NULL, *expected = NULL;
+    const json_t *got = NULL;
+    if (act && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
+        wrong = "hidden_act", expected = "silu", got = act;
+    if (method && (!json_is_string(method) || strcmp(json_string_value(method), "mxfp4") != 0))
+        wrong = "quantization_config.quant_method", expected = "mxfp4", got = method;
+    if (wrong && !r->status)
+        r->status = fail(r->err, VINCI_UNSUPPORTED, "%s: %s: expected %s, got %s", r->path, wrong,
+                         expected, shown(got));
+}
+
 static void read_huggingface(struct reader *r, struct model_config *config)
 {
+    expect_gpt_oss(r);
     config->n_layers = required_u32(r, "num_hidden_layers");
     config->n_hidden = required_u32(r, "hidden_size");
     config->n_intermediate = required_u32(r, "intermediate_size");

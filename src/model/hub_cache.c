@@ -37,7 +37,9 @@ static bool is_id_part(const char *text, size_t n)
 
 static bool parse_id(const char *id, struct search *search)
 {
-    const char *slash = strchr(id, '/');
+    const char *slash = strchr(id, '/'), *dot = strrchr(id, '.');
+    if (dot && (strcmp(dot, ".gguf") == 0 || strcmp(dot, ".safetensors") == 0))
+        return false; /* a file that is not there */
     if (!slash || !is_id_part(id, (size_t)(slash - id)) ||
         !is_id_part(slash + 1, strlen(slash + 1)))
         return false;

@@ -153,6 +153,10 @@ static void test_refused(void **state)
     } rows[] = {
         {HF, "{\"model_type\": \"llama\"}", VINCI_UNSUPPORTED, "expected gpt_oss, got llama"},
         {HF, "{\"model_type\": null}", VINCI_UNSUPPORTED, "got none"},
+        {HF, "{\"hidden_act\": \"gelu\"}", VINCI_UNSUPPORTED,
+         "hidden_act: expected silu, got gelu"},
+        {HF, "{\"quantization_config\": {\"quant_method\": \"awq\"}}", VINCI_UNSUPPORTED,
+         "quant_method: expected mxfp4, got awq"},
         {HF, "{\"model_type\": 7}", VINCI_UNSUPPORTED, "got an integer"},
         {HF, "{\"model_type\": \"a\\nb\\u007f\"}", VINCI_UNSUPPORTED, "got a?b?;"},
         {HF, "{\"hidden_size\": null}", VINCI_BAD_FILE, "hidden_size is missing"},
