@@ -114,6 +114,22 @@ static enum vinci_status tokenize_prompts(const struct loaded_model *loaded,
     return status;
 }
 
+/* Every request is to generate all its tokens; the last one drawn is not computed again. */
+static enum vinci_status check_context(const struct loaded_model *loaded,
+                                       const struct bench_args *args,
+                                       const struct bench_prompt *prompts, size_t n,
+                                       struct vinci_error *err)
+{
+    struct vinci_engine_info info;
+    vinci_engine_info(loaded->engine, &info);
+    for (size_t i = 0; i < n; i++)
+        if (prompts[i].n + args->max_new_tokens > (uint64_t)info.n_ctx + 1)
+            return fail(err, VINCI_LIMIT,
+                        "prompt %zu has %zu tokens: with %u more it goes beyond the context of %u",
+                        i + 1, prompts[i].n, args->max_new_tokens, info.n_ctx);
+    return VINCI_OK;
+}
+
 static void print_head(const struct loaded_model *loaded, const struct bench_args *args,
                        const struct bench_prompt *prompts, size_t n_prompts)
 {
@@ -208,6 +224,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (status == VINCI_OK)
         status = tokenize_prompts(&loaded, args->prompts.n ? args->prompts.items : default_prompts,
                                   prompts, n, err);
+    if (status == VINCI_OK) status = check_context(&loaded, args, prompts, n, err);
     if (status != VINCI_OK) goto cleanup;
     struct vinci_engine_info info;
     vinci_engine_info(loaded.engine, &info);

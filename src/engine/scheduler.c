@@ -166,6 +166,16 @@ static void plan(struct scheduler *s)
     }
 }
 
+/* A finished request may be kept long by who submitted it; the pages of its own session are wanted
+ * by others now. */
+static void release_pages(struct scheduler *s)
+{
+    size_t n_kept;
+    for (struct vinci_request *request = s->first; request; request = request->next)
+        if (vinci_request_done(request) && request->owns_session)
+            session_rewind(request->session, 0, &n_kept);
+}
+
 static void fail_all(struct scheduler *s, const struct vinci_error *err)
 {
     for (uint32_t i = 0; i < s->n_seqs; i++) request_fail(s->requests[i], err);
@@ -205,9 +215,12 @@ enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_activ
         for (uint32_t i = 0; i < s->n_outputs; i++)
             request_next_token(s->drawing[i], s->logits + i * n_vocab);
 
+    pthread_mutex_lock(&engine->lock);
     pthread_mutex_lock(&s->list);
+    release_pages(s);
     *n_active = sweep(s, NULL);
     pthread_mutex_unlock(&s->list);
+    pthread_mutex_unlock(&engine->lock);
     pthread_mutex_unlock(&s->step);
     if (status == VINCI_DEVICE || status == VINCI_IO)
         return fail(err, status, "%s", step_err.text); /* the next step would fail as well */

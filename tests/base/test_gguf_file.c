@@ -335,9 +335,9 @@ static void test_lfs_pointer(void **state)
     static const struct {
         char *path;
         const char *command;
-    } rows[] = {{path, "git lfs pull` in some/where,"},
-                {alone, "git lfs pull` in .,"},
-                {root, "git lfs pull` in /,"}};
+    } rows[] = {{path, "git lfs pull` in some/where"},
+                {alone, "git lfs pull` in ."},
+                {root, "git lfs pull` in /"}};
     struct vinci_error err;
     for (size_t i = 0; i < 3; i++) {
         struct file_map map = {

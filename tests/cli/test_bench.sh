@@ -103,7 +103,8 @@ expect 'bench: --batch without --tg' 2 bench -m $model --pp 8 --batch 2
 expect 'bench: --depth with nothing to time' 2 bench -m $model --depth 8
 expect 'bench: --json with nothing to write' 2 bench -m $model --json -
 expect 'bench: two forms at once' 2 bench -m $model --pp 8 -n 4
-expect 'bench: the matrix without a model' 2 bench --pp 8
+expect 'bench: more tokens than the context holds' 8 bench -m $model --prompt hello --ctx 60 -n 100
+expect 'bench: the matrix on an empty model name' 2 bench -m '' --pp 8
 expect 'bench: the matrix beyond the context' 8 bench -m $model --ctx 16 --pp 20 --repeat 1
 expect 'bench: generating beyond the context' 8 bench -m $model --ctx 16 --tg 20 --repeat 1
 expect 'bench: JSON into a folder that is not there' 4 bench --limits --threads 1 --repeat 1 --json "$folder/no/file"
