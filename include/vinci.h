@@ -223,6 +223,7 @@ struct vinci_engine_info {
     uint32_t n_threads, n_ctx, n_batch, n_seqs;
     double load_seconds;    /* time vinci_engine_open took */
     uint64_t kv_bytes;      /* KV cache in use now */
+    uint64_t kv_bytes_peak; /* the most that was in use at once */
     uint64_t scratch_bytes; /* activations and other step memory */
 };
 VINCI_API void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info);

@@ -50,7 +50,7 @@ static enum vinci_status run_batch(const struct bench_options *options, size_t f
         else status = vinci_engine_step(options->engine, &n_active, err);
     }
     vinci_engine_info(options->engine, &info);
-    if (info.kv_bytes > iteration->kv_bytes) iteration->kv_bytes = info.kv_bytes;
+    if (info.kv_bytes_peak > iteration->kv_bytes) iteration->kv_bytes = info.kv_bytes_peak;
     for (uint32_t i = 0; i < options->batch_size; i++) {
         if (status == VINCI_OK) status = collect(requests[i], iteration, err);
         vinci_request_close(requests[i]);

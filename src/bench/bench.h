@@ -19,7 +19,7 @@ struct bench_iteration {
     bool warmup;
     double seconds; /* first submit -> last token, over all batches */
     uint64_t n_prompt_tokens, n_generated;
-    uint64_t kv_bytes; /* KV cache in use at the end of a batch, the largest */
+    uint64_t kv_bytes; /* most KV cache in use at once so far */
 };
 
 /* Return false to stop. */
@@ -40,7 +40,7 @@ struct bench_result {
     uint32_t n_iterations;
     double seconds, seconds_min, seconds_max;
     uint64_t n_prompt_tokens, n_generated;
-    uint64_t kv_bytes; /* KV cache in use at the end of a batch, the largest */
+    uint64_t kv_bytes; /* most KV cache in use at once so far */
 };
 
 /* CANCELLED when a callback stopped it; *result then holds what was measured. */

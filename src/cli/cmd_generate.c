@@ -215,7 +215,7 @@ static void print_stats(const struct vinci_engine_info *info,
         result->decode_seconds > 0 ? (double)n_decode / result->decode_seconds : 0.0);
     say("memory    %s at most, now %s of its own and %s of mapped files\n",
         format_bytes(memory.peak, a), format_bytes(memory.own, b), format_bytes(memory.mapped, c));
-    say("          KV cache %s, step buffers %s\n", format_bytes(info->kv_bytes, a),
+    say("          KV cache %s, step buffers %s\n", format_bytes(info->kv_bytes_peak, a),
         format_bytes(info->scratch_bytes, b));
 }
 

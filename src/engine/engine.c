@@ -121,6 +121,7 @@ void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_in
         .n_seqs = engine->limits.n_seqs,
         .load_seconds = engine->load_seconds,
         .kv_bytes = kv_cache_bytes(engine->cache),
+        .kv_bytes_peak = engine->cache->n_bytes_peak,
         .scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes,
     };
     snprintf(info->device, sizeof info->device, "%s", engine->device->name);

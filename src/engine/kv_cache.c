@@ -180,6 +180,8 @@ enum vinci_status kv_seq_reserve(struct kv_seq *seq, struct kv_cache *cache, uin
         seq->window_pages[seq->n_pages] = take(&cache->window);
         seq->n_pages++;
     }
+    uint64_t n_bytes = kv_cache_bytes(cache);
+    if (n_bytes > cache->n_bytes_peak) cache->n_bytes_peak = n_bytes;
     return VINCI_OK;
 used_up:
     drop_pages(seq, cache, first_new);

@@ -19,6 +19,7 @@ struct kv_cache {
     struct device *device;
     struct page_pool full, window;
     uint32_t sliding_window, n_ctx;
+    uint64_t n_bytes_peak; /* most that was in use at once */
 };
 
 /* One sequence. Page i of a kind holds positions [KV_PAGE * i, KV_PAGE * (i + 1)). */

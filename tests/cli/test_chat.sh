@@ -100,7 +100,7 @@ check 'a full context: what there is stays' test -s "$out"
 
 if [ -z "$RUN" ] && command -v timeout >/dev/null; then
     # shellcheck disable=SC2086
-    timeout --preserve-status -s INT 1 "$BUILD/vinci" chat -m $model $bias Hello --save "$folder/saved" \
+    timeout --foreground --preserve-status -s INT 1 "$BUILD/vinci" chat -m $model $bias Hello --save "$folder/saved" \
         >"$out" 2>"$err" </dev/null
     check 'Ctrl-C: status 11' test $? -eq 11
     check 'Ctrl-C: what there is was printed' test -s "$out"

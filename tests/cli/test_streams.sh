@@ -63,11 +63,12 @@ before=$(cksum <$model/model.safetensors)
 vinci generate -m $model --prompt Hello -n 4 --stats <&- >&- 2>&-
 check 'all closed: the model is not written to' test "$before" = "$(cksum <$model/model.safetensors)"
 
-# timeout makes its child the foreground program, to which a signal is what Ctrl-C would be.
+# --foreground: one signal, to the program alone; the whole group would get two, and the second
+# Ctrl-C ends the program at once.
 interrupt()
 {
     # shellcheck disable=SC2086
-    timeout -s "$1" -k 20 1 "$BUILD/vinci" $endless >"$out" 2>"$err"
+    timeout --foreground -s "$1" -k 20 2 "$BUILD/vinci" $endless >"$out" 2>"$err"
     echo $? >"$folder/status"
     [ "$(cat "$folder/status")" = 124 ]
 }
@@ -79,9 +80,9 @@ if [ -z "$RUN" ] && command -v timeout >/dev/null; then
     check 'a terminal that goes away' interrupt HUP
     # The status behind timeout's 124:
     # shellcheck disable=SC2086
-    timeout --preserve-status -s INT 1 "$BUILD/vinci" $endless >/dev/null 2>&1
+    timeout --foreground --preserve-status -s INT 1 "$BUILD/vinci" $endless >/dev/null 2>&1
     check 'Ctrl-C: status 11' test $? -eq 11
-    timeout --preserve-status -s INT 1 "$BUILD/vinci" bench -m $model -n 1000 --iters 1000000 >"$out" 2>"$err"
+    timeout --foreground --preserve-status -s INT 1 "$BUILD/vinci" bench -m $model -n 1000 --iters 1000000 >"$out" 2>"$err"
     check 'Ctrl-C in bench: status 11' test $? -eq 11
     cp -r $model "$folder/shrinking"
     chmod u+w "$folder/shrinking/model.safetensors"
@@ -92,7 +93,7 @@ if [ -z "$RUN" ] && command -v timeout >/dev/null; then
     check 'a model that shrinks: status 4' test $? -eq 4
     says 'a model that shrinks: words' 'shr' "$err"
     # shellcheck disable=SC2086
-    timeout --preserve-status -s BUS 1 "$BUILD/vinci" $endless >/dev/null 2>"$err"
+    timeout --foreground --preserve-status -s BUS 1 "$BUILD/vinci" $endless >/dev/null 2>"$err"
     check 'a mapped file that shrank: status 4' test $? -eq 4
     says 'a mapped file that shrank: words' 'shrank or became unreadable' "$err"
 fi
