@@ -438,7 +438,8 @@ static void run_attention(void *ctx, unsigned thread)
                                                .v = tile + a->tile_bytes,
                                                .begin = begin,
                                                .end = end,
-                                               .states = states};
+                                               .states = states,
+                                               .next_k = tile + 2 * a->tile_bytes};
             a->fn(&args);
         }
 }

@@ -234,8 +234,11 @@ static void run_split(const struct attention_job *job, const struct attention_un
             end[r] = (uint8_t)(high > low ? high - low : 0);
         }
         const uint8_t *k = tile_of(job->pool, pages[tile], job->layer, unit->kv_head);
+        const uint8_t *next = (tile + 1) * KV_TILE < last
+                                  ? tile_of(job->pool, pages[tile + 1], job->layer, unit->kv_head)
+                                  : NULL;
         struct attention_tile_args args = {
-            n, n_rows, job->scale, q, k, k + job->pool->tile_bytes, begin, end, states};
+            n, n_rows, job->scale, q, k, k + job->pool->tile_bytes, begin, end, states, next};
         if (job->pool->type == VINCI_KV_F16) device->kernels.f16_attention_tile(&args);
         else device->kernels.f32_attention_tile(&args);
     }

@@ -22,15 +22,25 @@ SPECIALISED __m512 load_kv(const void *tile, size_t i, __mmask16 lanes, bool f16
                                            : _mm256_maskz_loadu_epi16(lanes, p));
 }
 
+/* The first rows fetch what comes next, 32 elements a step: V while K is used, the next tile's K
+ * while V is. */
+SPECIALISED void fetch(const void *tile, size_t step, bool f16)
+{
+    size_t bytes = 32 * (f16 ? sizeof(f16_t) : sizeof(float));
+    _mm_prefetch((const char *)tile + step * bytes, _MM_HINT_T0);
+    if (!f16) _mm_prefetch((const char *)tile + step * bytes + 64, _MM_HINT_T0);
+}
+
 /* scores[r][16 v ..] = q[r] . k for vectors v and v + 1 of n_rows rows. */
 SPECIALISED void dot_rows(const struct attention_tile_args *args, const uint16_t *rows,
-                          size_t n_rows, size_t v, float scores[][KV_TILE], bool f16)
+                          size_t n_rows, size_t v, float scores[][KV_TILE], bool f16, bool first)
 {
     size_t n = args->head_dim;
     __m512 s[ROWS][2];
 #pragma GCC unroll 8
     for (size_t r = 0; r < n_rows; r++) s[r][0] = s[r][1] = _mm512_setzero_ps();
     for (size_t d = 0; d < n; d++) {
+        if (first) fetch(args->v, v / 2 * n + d, f16);
         __m512 k0 = load_kv(args->k, (v * n + d) * KV_LANES, 0xffff, f16);
         __m512 k1 = load_kv(args->k, ((v + 1) * n + d) * KV_LANES, 0xffff, f16);
 #pragma GCC unroll 8
@@ -85,7 +95,7 @@ static void softmax_row(struct attention_state *state, size_t head_dim, float sc
 /* acc[d ..] += p v over positions [begin, end) for two vectors of elements of n_rows rows. */
 SPECIALISED void add_rows(const struct attention_tile_args *args, const uint16_t *rows,
                           size_t n_rows, size_t begin, size_t end, size_t d, __mmask16 low,
-                          __mmask16 high, float scores[][KV_TILE], bool f16)
+                          __mmask16 high, float scores[][KV_TILE], bool f16, bool first)
 {
     size_t n = args->head_dim;
     __m512 acc[ROWS][2];
@@ -94,7 +104,9 @@ SPECIALISED void add_rows(const struct attention_tile_args *args, const uint16_t
         acc[r][0] = _mm512_maskz_loadu_ps(low, args->states[rows[r]].acc + d);
         acc[r][1] = _mm512_maskz_loadu_ps(high, args->states[rows[r]].acc + d + 16);
     }
+    const void *next = args->next_k ? args->next_k : args->k;
     for (size_t j = begin; j < end; j++) {
+        if (first) fetch(next, d / 32 * KV_TILE + j, f16);
         __m512 v0 = load_kv(args->v, j * n + d, low, f16);
         __m512 v1 = load_kv(args->v, j * n + d + 16, high, f16);
 #pragma GCC unroll 8
@@ -112,32 +124,33 @@ SPECIALISED void add_rows(const struct attention_tile_args *args, const uint16_t
 }
 
 SPECIALISED void add_all(const struct attention_tile_args *args, const uint16_t *rows,
-                         size_t n_rows, size_t begin, size_t end, float scores[][KV_TILE], bool f16)
+                         size_t n_rows, size_t begin, size_t end, float scores[][KV_TILE], bool f16,
+                         bool first)
 {
     size_t n = args->head_dim, d = 0;
     for (; d + 32 <= n; d += 32)
-        add_rows(args, rows, n_rows, begin, end, d, 0xffff, 0xffff, scores, f16);
+        add_rows(args, rows, n_rows, begin, end, d, 0xffff, 0xffff, scores, f16, first);
     if (d < n)
         add_rows(args, rows, n_rows, begin, end, d, lanes_below(n - d),
-                 n - d > 16 ? lanes_below(n - d - 16) : 0, scores, f16);
+                 n - d > 16 ? lanes_below(n - d - 16) : 0, scores, f16, first);
 }
 
 /* One row's positions that the others of its group do not see. */
 INSTANCE void add_one_f16(const struct attention_tile_args *args, const uint16_t *row, size_t begin,
                           size_t end, float (*scores)[KV_TILE])
 {
-    add_all(args, row, 1, begin, end, scores, true);
+    add_all(args, row, 1, begin, end, scores, true, false);
 }
 
 INSTANCE void add_one_f32(const struct attention_tile_args *args, const uint16_t *row, size_t begin,
                           size_t end, float (*scores)[KV_TILE])
 {
-    add_all(args, row, 1, begin, end, scores, false);
+    add_all(args, row, 1, begin, end, scores, false, false);
 }
 
 /* n_rows rows, none with an empty range. */
 SPECIALISED void tile_rows(const struct attention_tile_args *args, const uint16_t *rows,
-                           size_t n_rows, bool f16)
+                           size_t n_rows, bool f16, bool first_rows)
 {
     _Alignas(64) float scores[ROWS][KV_TILE];
     size_t first = KV_TILE, last = 0, begin = 0, end = KV_TILE; /* of any row; of all rows */
@@ -147,7 +160,7 @@ SPECIALISED void tile_rows(const struct attention_tile_args *args, const uint16_
         begin = b > begin ? b : begin, end = e < end ? e : end;
     }
     for (size_t v = first / 32 * 2; v * KV_LANES < last; v += 2)
-        dot_rows(args, rows, n_rows, v, scores, f16);
+        dot_rows(args, rows, n_rows, v, scores, f16, first_rows);
     for (size_t r = 0; r < n_rows; r++)
         softmax_row(&args->states[rows[r]], args->head_dim, args->scale, args->begin[rows[r]],
                     args->end[rows[r]], scores[r]);
@@ -158,24 +171,32 @@ SPECIALISED void tile_rows(const struct attention_tile_args *args, const uint16_
         if (b < begin)
             (f16 ? add_one_f16 : add_one_f32)(args, rows + r, b, e < begin ? e : begin, scores + r);
     }
-    if (begin < end) add_all(args, rows, n_rows, begin, end, scores, f16);
+    if (begin < end) add_all(args, rows, n_rows, begin, end, scores, f16, first_rows);
     for (size_t r = 0; r < n_rows; r++) {
         size_t e = args->end[rows[r]];
         if (e > end) (f16 ? add_one_f16 : add_one_f32)(args, rows + r, end, e, scores + r);
     }
 }
 
+SPECIALISED void some_rows(const struct attention_tile_args *args, const uint16_t *rows, size_t n,
+                           bool f16, bool first)
+{
+    if (n & 8) tile_rows(args, rows, 8, f16, first), rows += 8;
+    if (n & 4) tile_rows(args, rows, 4, f16, first), rows += 4;
+    if (n & 2) tile_rows(args, rows, 2, f16, first), rows += 2;
+    if (n & 1) tile_rows(args, rows, 1, f16, first);
+}
+
 SPECIALISED void attention_tile(const struct attention_tile_args *args, bool f16)
 {
     uint16_t rows[ROWS];
+    bool first = true;
     for (size_t r = 0, n = 0; r < args->n_rows; r++) {
         if (args->begin[r] < args->end[r]) rows[n++] = (uint16_t)r;
-        if (n < ROWS && r + 1 < args->n_rows) continue;
-        const uint16_t *at = rows;
-        if (n & 8) tile_rows(args, at, 8, f16), at += 8;
-        if (n & 4) tile_rows(args, at, 4, f16), at += 4;
-        if (n & 2) tile_rows(args, at, 2, f16), at += 2;
-        if (n & 1) tile_rows(args, at, 1, f16);
+        if (n == 0 || (n < ROWS && r + 1 < args->n_rows)) continue;
+        if (first) some_rows(args, rows, n, f16, true);
+        else some_rows(args, rows, n, f16, false);
+        first = false;
         n = 0;
     }
 }
