@@ -44,22 +44,6 @@ static enum vinci_status read_answers(struct chat_model *model, const char *path
     return status;
 }
 
-/* --replay needs the tokenizer only. */
-static enum vinci_status open_tokenizer(struct chat_model *model, const struct program *program,
-                                        const struct model_options *options,
-                                        struct vinci_error *err)
-{
-    const char *path = options->tokenizer;
-    if (!path) {
-        char *found = model->loaded.path;
-        enum vinci_status status =
-            model_path(program, options, found, sizeof model->loaded.path, err);
-        if (status != VINCI_OK) return status;
-        path = found;
-    }
-    return vinci_tokenizer_open(&model->loaded.tokenizer, path, err);
-}
-
 /* "/models/gpt-oss-20b/" -> "gpt-oss-20b" */
 static void set_name(struct chat_model *model, const char *path)
 {
@@ -78,7 +62,7 @@ enum vinci_status chat_model_open(struct chat_model *model, const struct program
     *model = (struct chat_model){.n_ctx = options->ctx ? options->ctx : REPLAY_CONTEXT};
     if (replay) {
         set_name(model, options->model ? options->model : "replay");
-        status = open_tokenizer(model, program, options, err);
+        status = model_tokenizer(&model->loaded.tokenizer, program, options, err);
         if (status == VINCI_OK) status = read_answers(model, replay, err);
     } else {
         status = loaded_model_open(&model->loaded, program, options, 0, 1, err);

@@ -41,19 +41,6 @@ static void init(void *arguments)
     model_options_init(&((struct harmony_args *)arguments)->model);
 }
 
-static enum vinci_status open_tokenizer(struct vinci_tokenizer **tokenizer,
-                                        const struct program *program,
-                                        const struct model_options *options,
-                                        struct vinci_error *err)
-{
-    char path[4096];
-    if (options->tokenizer) return vinci_tokenizer_open(tokenizer, options->tokenizer, err);
-    if (!options->model)
-        return fail(err, VINCI_USAGE, "no tokenizer: give --tokenizer FILE or --model MODEL");
-    enum vinci_status status = model_path(program, options, path, sizeof path, err);
-    return status == VINCI_OK ? vinci_tokenizer_open(tokenizer, path, err) : status;
-}
-
 /* ---- JSON ---- */
 
 static bool is_text(const json_t *string, const char *text)
@@ -317,7 +304,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
         return fail(err, VINCI_USAGE, "'%s': expected render or parse", what);
     if (!args->jsonl)
         return fail(err, VINCI_USAGE, "give --jsonl: lines of JSON are the only form of input");
-    enum vinci_status status = open_tokenizer(&tokenizer, program, &args->model, err);
+    enum vinci_status status = model_tokenizer(&tokenizer, program, &args->model, err);
     while (status == VINCI_OK && reads && !interrupted()) {
         ssize_t n = getline(&text, &capacity, stdin);
         if (n < 0) break;

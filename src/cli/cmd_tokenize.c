@@ -47,19 +47,6 @@ static void init(void *arguments)
     model_options_init(&((struct tokenize_args *)arguments)->model);
 }
 
-static enum vinci_status open_tokenizer(struct vinci_tokenizer **tokenizer,
-                                        const struct program *program,
-                                        const struct model_options *options,
-                                        struct vinci_error *err)
-{
-    char path[4096];
-    if (options->tokenizer) return vinci_tokenizer_open(tokenizer, options->tokenizer, err);
-    if (!options->model)
-        return fail(err, VINCI_USAGE, "no tokenizer: give --tokenizer FILE or --model MODEL");
-    enum vinci_status status = model_path(program, options, path, sizeof path, err);
-    return status == VINCI_OK ? vinci_tokenizer_open(tokenizer, path, err) : status;
-}
-
 static enum vinci_status run(const struct program *program, void *arguments,
                              struct vinci_error *err)
 {
@@ -68,7 +55,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct buf text = {0};
     if (args->jsonl + (args->text != NULL) + (args->file != NULL) != 1)
         return fail(err, VINCI_USAGE, "give one of --text, --file and --jsonl");
-    enum vinci_status status = open_tokenizer(&tokenizer, program, &args->model, err);
+    enum vinci_status status = model_tokenizer(&tokenizer, program, &args->model, err);
     if (status == VINCI_OK && args->file) status = read_input(args->file, &text, err);
     if (status == VINCI_OK && args->jsonl) {
         status = tokenize_lines(tokenizer, args->special, err);

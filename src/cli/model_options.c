@@ -95,6 +95,15 @@ enum vinci_status model_path(const struct program *program, const struct model_o
     return vinci_model_find(options->model, &program->hub, path, size, err);
 }
 
+enum vinci_status model_tokenizer(struct vinci_tokenizer **out, const struct program *program,
+                                  const struct model_options *options, struct vinci_error *err)
+{
+    char path[4096];
+    if (options->tokenizer) return vinci_tokenizer_open(out, options->tokenizer, err);
+    enum vinci_status status = model_path(program, options, path, sizeof path, err);
+    return status == VINCI_OK ? vinci_tokenizer_open(out, path, err) : status;
+}
+
 enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct program *program,
                                     const struct model_options *options, uint32_t n_batch,
                                     uint32_t n_seqs, struct vinci_error *err)

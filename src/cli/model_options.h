@@ -30,6 +30,10 @@ void log_to_stderr(void *sink, enum vinci_log_level level, const char *message);
 enum vinci_status model_path(const struct program *program, const struct model_options *options,
                              char *path, size_t size, struct vinci_error *err);
 
+/* The tokenizer alone, for commands that run no model: --tokenizer, else the model's own. */
+enum vinci_status model_tokenizer(struct vinci_tokenizer **out, const struct program *program,
+                                  const struct model_options *options, struct vinci_error *err);
+
 /* A model that is ready to run. All zero holds nothing. */
 struct loaded_model {
     char path[4096];

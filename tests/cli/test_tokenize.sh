@@ -82,7 +82,7 @@ expect 'a file' 0 tokenize -m $small --ids -f "$folder/text"
 check 'the same ids' test "$(cat "$out")" = '39 283 75 78'
 expect 'nothing' 0 tokenize -m $small --text ''
 check 'no lines' is_empty "$out"
-expect 'no tokenizer' 2 tokenize --text x
+expect 'an empty model name' 2 tokenize -m '' --text x
 expect 'no text' 2 tokenize --tokenizer $tokenizer
 expect 'a tokenizer that is not there' 3 tokenize --tokenizer "$folder/none" --text x
 expect 'a file that is no tokenizer' 5 tokenize --tokenizer "$folder/text" --text x
