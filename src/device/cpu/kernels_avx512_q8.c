@@ -14,7 +14,7 @@
 
 enum {
     NARROW_MAX = 5,
-    NARROW_AHEAD = 4 << 10, /* bytes of each stream prefetched before they are used */
+    NARROW_AHEAD = 2 << 10, /* bytes of each stream prefetched before they are used */
     PANEL_ROWS = 16,
     WIDE_ROWS = 2 * PANEL_ROWS,
     WIDE_TOKENS = 6,       /* of a tile */
@@ -284,7 +284,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
 #pragma GCC unroll 3
                 for (size_t line = 0; line < (group_bytes + 63) / 64; line++)
                     _mm_prefetch((const char *)rows.data[i] + ahead + g * group_bytes + 64 * line,
-                                 _MM_HINT_T1);
+                                 _MM_HINT_T0);
             narrow_step(f, x, &c, &rows, dtype, g, 4, n_blocks, n_tokens, one);
         }
         if (n_blocks % 4)
