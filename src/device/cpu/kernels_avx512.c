@@ -155,13 +155,13 @@ static void add_scaled_avx512(float *acc, const float *x, float w, size_t n)
 
 static void f32_to_f16_avx512(const float *x, size_t n, f16_t *out)
 {
-    const int rounding = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    enum { ROUNDING = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
-        _mm256_storeu_si256((void *)(out + i), _mm512_cvtps_ph(_mm512_loadu_ps(x + i), rounding));
+        _mm256_storeu_si256((void *)(out + i), _mm512_cvtps_ph(_mm512_loadu_ps(x + i), ROUNDING));
     if (i == n) return;
     __mmask16 lanes = lanes_below(n - i);
-    __m256i half = _mm512_cvtps_ph(_mm512_maskz_loadu_ps(lanes, x + i), rounding);
+    __m256i half = _mm512_cvtps_ph(_mm512_maskz_loadu_ps(lanes, x + i), ROUNDING);
     _mm256_mask_storeu_epi16(out + i, lanes, half);
 }
 
