@@ -1,5 +1,5 @@
 /* kernels_avx512.h - what the AVX-512 files share: the entries of the table, sums in the order of
- * the contract, and prefetching. Include it only in files compiled for AVX-512. */
+ * the contract, exp. Include it only in files compiled for AVX-512. */
 #ifndef VINCI_DEVICE_CPU_KERNELS_AVX512_H
 #define VINCI_DEVICE_CPU_KERNELS_AVX512_H
 
@@ -79,47 +79,6 @@ static inline __m512 exp_16(__m512 x)
     p = _mm512_mask_mov_ps(p, below, _mm512_setzero_ps());
     p = _mm512_mask_mov_ps(p, above, _mm512_set1_ps(__builtin_inff()));
     return _mm512_mask_mov_ps(p, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
-}
-
-/* ---- prefetching --------------------------------------------------------------------------- */
-
-/* Walks the rows of a range in the order of memory, a distance before they are used. Memory in
- * order is what the controllers are fast at, although the kernels take several rows at a time. It
- * stops at the end of the range: the rows behind it may be another thread's, or nobody's. */
-struct ahead {
-    const uint8_t *p, *row_end; /* the next line; the end of its row */
-    size_t row_bytes, row_stride;
-    size_t row, limit; /* the row of p; rows that may be prefetched by now */
-    size_t n_rows, distance;
-};
-
-SPECIALISED struct ahead ahead_start(const struct matrix *w, size_t row_begin, size_t row_end,
-                                     size_t distance_bytes)
-{
-    size_t row_bytes = dtype_row_bytes(w->dtype, w->n_cols);
-    const uint8_t *row = w->data + row_begin * w->row_stride;
-    return (struct ahead){row,       row + row_bytes, row_bytes, w->row_stride,
-                          row_begin, row_begin,       row_end,   distance_bytes / row_bytes + 1};
-}
-
-/* The rows before `row` are being used: those up to the distance behind it may be prefetched. */
-SPECIALISED void ahead_allow(struct ahead *a, size_t row)
-{
-    a->limit = row + a->distance < a->n_rows ? row + a->distance : a->n_rows;
-}
-
-/* The next n lines, if they are allowed. Spread evenly over a row's work, so that memory is never
- * idle: the fill buffers, about a dozen, are what limits one core. */
-SPECIALISED void ahead_step(struct ahead *a, int n)
-{
-    if (a->row >= a->limit) return;
-#pragma GCC unroll 16
-    for (int i = 0; i < n; i++) _mm_prefetch((const char *)a->p + 64 * i, _MM_HINT_T1);
-    a->p += 64 * n;
-    if (a->p < a->row_end) return;
-    a->row_end += a->row_stride;
-    a->p = a->row_end - a->row_bytes;
-    a->row++;
 }
 
 #endif

@@ -8,7 +8,7 @@
 #include "device/cpu/kernels_avx512.h"
 
 enum {
-    NARROW_MAX = 4,
+    NARROW_MAX = 6,
     NARROW_ROWS = 4,
     NARROW_AHEAD = 2 << 10, /* bytes of each stream prefetched before they are used */
     WIDE_ROWS = 8,
@@ -23,12 +23,6 @@ enum {
 SPECIALISED size_t step_of(enum dtype dtype)
 {
     return dtype >= DTYPE_Q8_0 ? QUANT_BLOCK : 16;
-}
-
-/* A step's bytes of 4 rows, in cache lines, rounded up so that prefetching never falls behind. */
-SPECIALISED int lines_of(enum dtype dtype)
-{
-    return dtype == DTYPE_F32 ? 5 : dtype == DTYPE_MXFP4 || dtype == DTYPE_MXFP4_GGUF ? 2 : 3;
 }
 
 static inline __m512 scaled_int8(__m128i x, __m512 scale)
@@ -103,7 +97,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
         struct row rows[NARROW_ROWS];
         __m512 s[NARROW_MAX][NARROW_ROWS];
         rows_at(rows, NARROW_ROWS, w, row_begin + r, quarter, row_end);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (size_t t = 0; t < n_tokens; t++)
 #pragma GCC unroll 4
             for (int i = 0; i < NARROW_ROWS; i++) s[t][i] = _mm512_setzero_ps();
@@ -117,7 +111,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
             }
 #pragma GCC unroll 2
             for (size_t j = 0; j < step / 16; j++)
-#pragma GCC unroll 4
+#pragma GCC unroll 6
                 for (size_t t = 0; t < n_tokens; t++) {
                     __m512 x = _mm512_loadu_ps((const float *)args->x[t] + k + 16 * j);
 #pragma GCC unroll 4
@@ -125,7 +119,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
                         s[t][i] = _mm512_fmadd_ps(v[i][j], x, s[t][i]);
                 }
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (size_t t = 0; t < n_tokens; t++) {
             float y[16];
             _mm512_storeu_ps(y, sum_tree_4x16(s[t][0], s[t][1], s[t][2], s[t][3]));
@@ -142,17 +136,17 @@ struct wide {
     __m512 s[WIDE_TOKENS_MAX][WIDE_ROWS]; /* sums so far */
 };
 
-/* Columns [k_begin, k_begin + n) of 8 rows. */
+/* Columns [k_begin, k_begin + n) of 8 rows; fetches what is `ahead` bytes behind. */
 SPECIALISED void wide_unpack(struct wide *wide, const struct row *rows, size_t k_begin, size_t n,
-                             struct ahead *ahead, enum dtype dtype)
+                             size_t ahead, enum dtype dtype)
 {
-    size_t step = step_of(dtype);
+    size_t step = step_of(dtype), step_bytes = dtype_row_bytes(dtype, step);
     for (size_t k = 0; k < n; k += step) {
-        ahead_step(ahead, lines_of(dtype));
-        ahead_step(ahead, lines_of(dtype));
 #pragma GCC unroll 8
         for (int i = 0; i < WIDE_ROWS; i++) {
             __m512 v[2];
+            _mm_prefetch((const char *)rows[i].data + ahead + (k_begin + k) / step * step_bytes,
+                         _MM_HINT_T0);
             load_weights(v, rows[i].data, rows[i].scales, k_begin + k, dtype);
             for (size_t j = 0; j < step / 16; j++) wide->w[k / 16 + j][i] = v[j];
         }
@@ -209,14 +203,13 @@ SPECIALISED void wide_rows(const struct linear_args *args, size_t row_begin, siz
     struct wide *wide = args->scratch;
     for (size_t t0 = 0; t0 < args->n_tokens; t0 += WIDE_TOKENS_MAX) {
         size_t m = args->n_tokens - t0 < WIDE_TOKENS_MAX ? args->n_tokens - t0 : WIDE_TOKENS_MAX;
-        struct ahead ahead = ahead_start(w, row_begin, row_end, 0);
         for (size_t row = row_begin; row < row_end; row += WIDE_ROWS) {
             struct row rows[WIDE_ROWS];
             rows_at(rows, WIDE_ROWS, w, row, 1, row_end);
-            ahead_allow(&ahead, row + 2 * WIDE_ROWS - 1);
+            size_t ahead = row + WIDE_ROWS < row_end ? WIDE_ROWS * w->row_stride : 0;
             for (size_t k = 0; k < w->n_cols; k += CHUNK) {
                 size_t n = w->n_cols - k < CHUNK ? w->n_cols - k : CHUNK;
-                wide_unpack(wide, rows, k, n, &ahead, dtype);
+                wide_unpack(wide, rows, k, n, ahead, dtype);
                 wide_tiles(wide, args->x + t0, m, k, n);
             }
             for (size_t t = 0; t < m; t++) {
@@ -240,6 +233,8 @@ SPECIALISED void f32_linear(const struct linear_args *args, size_t row_begin, si
     case 2: narrow_rows(args, row_begin, row_end, dtype, 2); break;
     case 3: narrow_rows(args, row_begin, row_end, dtype, 3); break;
     case 4: narrow_rows(args, row_begin, row_end, dtype, 4); break;
+    case 5: narrow_rows(args, row_begin, row_end, dtype, 5); break;
+    case 6: narrow_rows(args, row_begin, row_end, dtype, 6); break;
     default: wide_rows(args, row_begin, row_end, dtype); break;
     }
 }

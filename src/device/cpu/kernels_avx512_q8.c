@@ -13,7 +13,7 @@
 #include "device/cpu/kernels_avx512.h"
 
 enum {
-    NARROW_MAX = 5,
+    NARROW_MAX = 8,
     NARROW_AHEAD = 2 << 10, /* bytes of each stream prefetched before they are used */
     PANEL_ROWS = 16,
     WIDE_ROWS = 2 * PANEL_ROWS,
@@ -56,6 +56,15 @@ SPECIALISED struct rows4 rows4_at(const struct matrix *w, size_t row, size_t ste
         rows.scales[i] = w->scales + (w->scales ? r * w->scale_stride : 0);
     }
     return rows;
+}
+
+/* A row's group g into the cache. */
+SPECIALISED void prefetch_group(const uint8_t *row, enum dtype dtype, size_t g)
+{
+    size_t n_bytes = 4 * block_bytes(dtype);
+#pragma GCC unroll 3
+    for (size_t at = 0; at < n_bytes; at += 64)
+        _mm_prefetch((const char *)row + g * n_bytes + at, _MM_HINT_T0);
 }
 
 /* Constants of a format, kept in registers while rows are unpacked. */
@@ -265,7 +274,6 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
     const struct matrix *w = args->w;
     struct narrow_group *prepared = args->scratch; /* [n_groups][n_tokens] */
     size_t n_blocks = w->n_cols / QUANT_BLOCK, quarter = (row_end - row_begin + 3) / 4;
-    size_t group_bytes = 4 * block_bytes(dtype);
     size_t ahead = (NARROW_AHEAD / dtype_row_bytes(dtype, w->n_cols) + 1) * w->row_stride;
     struct decoder c = decoder_for(dtype);
     __m512i one = keep(_mm512_set1_epi16(1));
@@ -280,11 +288,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
         for (size_t t = 0; t < n_tokens; t++) f[t] = _mm512_setzero_ps();
         for (size_t g = 0; g < n_blocks / 4; g++, x += n_tokens) {
 #pragma GCC unroll 4
-            for (int i = 0; i < 4; i++)
-#pragma GCC unroll 3
-                for (size_t line = 0; line < (group_bytes + 63) / 64; line++)
-                    _mm_prefetch((const char *)rows.data[i] + ahead + g * group_bytes + 64 * line,
-                                 _MM_HINT_T0);
+            for (int i = 0; i < 4; i++) prefetch_group(rows.data[i] + ahead, dtype, g);
             narrow_step(f, x, &c, &rows, dtype, g, 4, n_blocks, n_tokens, one);
         }
         if (n_blocks % 4)
@@ -311,7 +315,10 @@ SPECIALISED void narrow(const struct linear_args *args, size_t row_begin, size_t
     case 2: narrow_rows(args, row_begin, row_end, dtype, 2); break;
     case 3: narrow_rows(args, row_begin, row_end, dtype, 3); break;
     case 4: narrow_rows(args, row_begin, row_end, dtype, 4); break;
-    default: narrow_rows(args, row_begin, row_end, dtype, 5); break;
+    case 5: narrow_rows(args, row_begin, row_end, dtype, 5); break;
+    case 6: narrow_rows(args, row_begin, row_end, dtype, 6); break;
+    case 7: narrow_rows(args, row_begin, row_end, dtype, 7); break;
+    default: narrow_rows(args, row_begin, row_end, dtype, 8); break;
     }
 }
 
@@ -444,8 +451,7 @@ SPECIALISED void transpose_scales(__m512 s[4])
 /* Groups [g_begin, g_end) of rows [row, row + 16) into panel `half`; rows from row_end on repeat
  * the last. Adds to the range of the scales. */
 SPECIALISED void wide_unpack(struct wide *s, const struct matrix *w, size_t row, size_t row_end,
-                             size_t half, size_t g_begin, size_t g_end, struct ahead *ahead,
-                             enum dtype dtype)
+                             size_t half, size_t g_begin, size_t g_end, enum dtype dtype)
 {
     size_t n_blocks = w->n_cols / QUANT_BLOCK;
     const __m512 factor = _mm512_set1_ps(dtype == DTYPE_Q8_0 ? 1.0f : 0.5f);
@@ -457,9 +463,14 @@ SPECIALISED void wide_unpack(struct wide *s, const struct matrix *w, size_t row,
         rows[j] = rows4_at(w, row + 4 * j, 1, row_end);
         c[j] = decoder_for(dtype);
     }
+    size_t ahead = row + WIDE_ROWS < row_end ? WIDE_ROWS * w->row_stride : 0;
     for (size_t g = g_begin; g < g_end; g++) {
         size_t n = n_blocks - 4 * g < 4 ? n_blocks - 4 * g : 4;
         __m512 scales[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) /* the next rows in this place */
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) prefetch_group(rows[j].data[i] + ahead, dtype, g);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
             scales[j] = n == 4 ? load_scales(&c[j], &rows[j], dtype, g, 4, n_blocks)
@@ -469,7 +480,6 @@ SPECIALISED void wide_unpack(struct wide *s, const struct matrix *w, size_t row,
         for (size_t k = 0; k < 4; k++) {
             if (k >= n) break;
             struct wide_block *block = s->blocks + k * WIDE_GROUPS + g - g_begin;
-            ahead_step(ahead, dtype == DTYPE_Q8_0 ? 10 : 5);
             wide_unpack_block(block->w[half], &c[0], rows, dtype, 4 * g + k);
             block->scale[half] = _mm512_mul_ps(scales[k], factor);
             if (dtype == DTYPE_Q8_0) continue;
@@ -615,16 +625,13 @@ SPECIALISED void wide(const struct linear_args *args, size_t row_begin, size_t r
     struct wide s = wide_at(args->scratch, w->n_cols);
     for (size_t t0 = 0; t0 < args->n_tokens; t0 += WIDE_TOKENS_MAX) {
         size_t m = args->n_tokens - t0 < WIDE_TOKENS_MAX ? args->n_tokens - t0 : WIDE_TOKENS_MAX;
-        size_t ahead_begin = row_end - row_begin > WIDE_ROWS ? row_begin + WIDE_ROWS : row_end;
-        struct ahead ahead = ahead_start(w, ahead_begin, row_end, 0);
         wide_prepare(&s, args->x + t0, m, w->n_cols, dtype);
         for (size_t row = row_begin; row < row_end; row += WIDE_ROWS) {
-            ahead_allow(&ahead, row + 2 * WIDE_ROWS - 1);
             for (size_t g = 0; g < n_groups; g += WIDE_GROUPS) {
                 size_t g_end = n_groups - g < WIDE_GROUPS ? n_groups : g + WIDE_GROUPS;
                 size_t n = (g_end * 4 < n_blocks ? g_end * 4 : n_blocks) - g * 4;
                 for (size_t h = 0; h < 2; h++)
-                    wide_unpack(&s, w, row + h * PANEL_ROWS, row_end, h, g, g_end, &ahead, dtype);
+                    wide_unpack(&s, w, row + h * PANEL_ROWS, row_end, h, g, g_end, dtype);
                 wide_tiles(&s, args->x + t0, m, w->n_cols, g, n, dtype);
             }
             for (size_t t = 0; t < m; t++)
