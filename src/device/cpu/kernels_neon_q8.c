@@ -155,9 +155,17 @@ INLINE void q8_block(enum dtype dtype, const uint8_t *block, size_t stride, uint
     q8_dot(w, scale, act, n_tokens, sums);
 }
 
-/* y[t][row ..] of a tile, for 8 rows (`step` 1), or for one row in all lanes (`step` 0). */
+/* Fetches n bytes into the second cache. */
+INLINE void fetch(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64) __builtin_prefetch(p + i, 0, 2);
+}
+
+/* y[t][row ..] of a tile, for 8 rows (`step` 1), or for one row in all lanes (`step` 0). `next` is
+ * the first row of the panel that comes after: 4 blocks of 2 of its rows are fetched at each block
+ * of this one. */
 INLINE void q8_panel(enum dtype dtype, const struct linear_args *args, const struct q8_tile *tile,
-                     size_t n_tokens, size_t row, size_t step)
+                     size_t n_tokens, size_t row, size_t step, size_t next)
 {
     const struct matrix *w = args->w;
     const uint8_t *p = w->data + row * w->row_stride;
@@ -165,19 +173,23 @@ INLINE void q8_panel(enum dtype dtype, const struct linear_args *args, const str
     size_t stride = step * w->row_stride, n_blocks = tile->n_blocks;
     size_t block_bytes = dtype_row_bytes(dtype, QUANT_BLOCK);
     const struct q8_act *act = tile->acts;
+    const uint8_t *next_p = w->data + next * w->row_stride;
+    const uint8_t *next_scales = dtype == DTYPE_MXFP4 ? w->scales + next * w->scale_stride : NULL;
+    size_t scale_spread = dtype == DTYPE_MXFP4 ? w->scale_stride / n_blocks : 0;
     float32x4x2_t one_token[4], *sums = n_tokens == 1 ? one_token : tile->sums;
 
     for (size_t i = 0; i < 4 * n_tokens; i++) sums[i].val[0] = sums[i].val[1] = vdupq_n_f32(0);
     for (size_t b = 0; b < n_blocks; b += 4) {
         uint32x4x2_t e = {{vdupq_n_u32(0), vdupq_n_u32(0)}};
-        if (dtype == DTYPE_MXFP4) e = load_e8m0(scales + b, step * w->scale_stride, n_blocks - b);
-        const uint8_t *next = p + 8 * stride;
+        if (dtype == DTYPE_MXFP4) {
+            e = load_e8m0(scales + b, step * w->scale_stride, n_blocks - b);
+            fetch(next_scales + b * 8 * scale_spread, 1);
+        }
         UNROLL
         for (size_t i = 0; i < 4; i++) {
             if (b + i >= n_blocks) continue;
-            /* These 4 blocks of the next panel, 2 rows at each. */
-            __builtin_prefetch(next + 2 * i * stride);
-            __builtin_prefetch(next + (2 * i + 1) * stride);
+            fetch(next_p + b * block_bytes + 2 * i * stride, 4 * block_bytes);
+            fetch(next_p + b * block_bytes + (2 * i + 1) * stride, 4 * block_bytes);
             q8_block(dtype, p, stride, e, act, n_tokens, sums + i * n_tokens);
             p += block_bytes;
             act += n_tokens;
@@ -222,10 +234,16 @@ INLINE void q8_repack(enum dtype dtype, const void *x, size_t n_cols, const stru
 INLINE void q8_rows(enum dtype dtype, const struct linear_args *args, const struct q8_tile *tile,
                     size_t n_tokens, size_t row_begin, size_t row_end)
 {
-    size_t step = row_end - row_begin >= Q8_ROWS;
-    for (size_t row = row_begin; row < row_end; row += step ? Q8_ROWS : 1)
-        q8_panel(dtype, args, tile, n_tokens,
-                 step && row + Q8_ROWS > row_end ? row_end - Q8_ROWS : row, step);
+    if (row_end - row_begin < Q8_ROWS) {
+        for (size_t row = row_begin; row < row_end; row++)
+            q8_panel(dtype, args, tile, n_tokens, row, 0, row);
+        return;
+    }
+    for (size_t row = row_begin; row < row_end; row += Q8_ROWS) {
+        size_t at = row + Q8_ROWS <= row_end ? row : row_end - Q8_ROWS;
+        size_t next = at + 2 * Q8_ROWS <= row_end ? at + Q8_ROWS : row_end - Q8_ROWS;
+        q8_panel(dtype, args, tile, n_tokens, at, 1, next);
+    }
 }
 
 INLINE void q8_linear(enum dtype dtype, const struct linear_args *args, size_t row_begin,
@@ -233,6 +251,8 @@ INLINE void q8_linear(enum dtype dtype, const struct linear_args *args, size_t r
 {
     size_t n_cols = args->w->n_cols;
     size_t n_tiles = (args->n_tokens + Q8_TOKENS - 1) / Q8_TOKENS;
+    for (size_t row = row_begin; row < row_end && row < row_begin + Q8_ROWS; row++)
+        fetch(args->w->data + row * args->w->row_stride, dtype_row_bytes(dtype, n_cols));
     for (size_t i = 0; i < n_tiles; i++) {
         size_t first = args->n_tokens * i / n_tiles, last = args->n_tokens * (i + 1) / n_tiles;
         struct q8_tile tile = {.n_tokens = last - first,
