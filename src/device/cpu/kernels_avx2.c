@@ -573,7 +573,8 @@ INLINE void add_values(const struct attention_tile_args *args, bool f16, size_t 
 }
 
 /* n rows (1, 4 or 6) against a tile. The positions that all rows see are added to all at
- * once; those before and after, row by row. */
+ * once; those before and after, row by row. The first rows fetch what comes next: V while K is
+ * used, the next tile's K before V is. */
 INLINE void attention_rows(const struct attention_tile_args *args, bool f16, size_t first, size_t n)
 {
     float s[ATTENTION_ROWS][KV_TILE] __attribute__((aligned(32)));
@@ -587,12 +588,19 @@ INLINE void attention_rows(const struct attention_tile_args *args, bool f16, siz
         if (begin[r] > all_low) all_low = begin[r];
         if (end[r] < all_high) all_high = end[r];
     }
-    for (size_t j = low / KV_LANES * KV_LANES; j < high; j += KV_LANES)
+    size_t tile_bytes = kv_tile_elements(args->head_dim) * (f16 ? sizeof(f16_t) : sizeof(float));
+    size_t piece_bytes = tile_bytes / (KV_TILE / KV_LANES);
+    for (size_t j = low / KV_LANES * KV_LANES; j < high; j += KV_LANES) {
+        if (first == 0) fetch((const uint8_t *)args->v + j / KV_LANES * piece_bytes, piece_bytes);
         scores_16(args, f16, first, n, j, s);
+    }
     for (size_t r = 0; r < n; r++) max[r] = max_score(s[r], begin[r], end[r], states[r].max);
-    for (size_t r = 0; r < n; r++)
+    for (size_t r = 0; r < n; r++) {
+        if (first == 0 && args->next_k)
+            fetch((const uint8_t *)args->next_k + r * (tile_bytes / n), tile_bytes / n);
         if (begin[r] < end[r])
             softmax_row(&states[r], args->head_dim, begin[r], end[r], max[r], s[r]);
+    }
     if (all_low >= all_high) { /* nothing in common */
         for (size_t r = 0; r < n; r++) add_values(args, f16, first + r, 1, begin[r], end[r], s + r);
         return;

@@ -16,6 +16,12 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Fetches n bytes into the second cache. */
+INLINE void fetch(const void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64) __builtin_prefetch((const uint8_t *)p + i, 0, 2);
+}
+
 linear_fn q8_q8_0_linear_neon, q8_mxfp4_linear_neon, q8_mxfp4_gguf_linear_neon;
 size_t q8_linear_scratch_bytes_neon(size_t n_cols);
 

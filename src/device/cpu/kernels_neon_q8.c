@@ -155,12 +155,6 @@ INLINE void q8_block(enum dtype dtype, const uint8_t *block, size_t stride, uint
     q8_dot(w, scale, act, n_tokens, sums);
 }
 
-/* Fetches n bytes into the second cache. */
-INLINE void fetch(const uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i += 64) __builtin_prefetch(p + i, 0, 2);
-}
-
 /* y[t][row ..] of a tile, for 8 rows (`step` 1), or for one row in all lanes (`step` 0). `next` is
  * the first row of the panel that comes after: 4 blocks of 2 of its rows are fetched at each block
  * of this one. */
