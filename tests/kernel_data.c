@@ -83,7 +83,8 @@ void fill_f32(struct rng *rng, enum fill fill, float *x, size_t n)
     static const float specials[] = {0,       -0.0f,    0x1p-149f, -0x1p-130f, 0x1p-126f,
                                      0x1p60f, -0x1p60f, 0x1p-60f,  1,          -1};
     for (size_t i = 0; i < n; i++) {
-        x[i] = ldexpf(rng_float(rng), (int)rng_below(rng, 5) - 2);
+        float value = rng_float(rng); /* two statements: the order of arguments is not fixed */
+        x[i] = ldexpf(value, (int)rng_below(rng, 5) - 2);
         if (fill == FILL_SPECIAL && rng_below(rng, 8) == 0)
             x[i] = specials[rng_below(rng, sizeof specials / sizeof *specials)];
     }

@@ -78,7 +78,7 @@ SPECIALISED void rows_at(struct row *out, size_t n, const struct matrix *w, size
     for (size_t i = 0; i < n; i++) {
         size_t r = row + i * step < row_end ? row + i * step : row_end - 1;
         out[i].data = w->data + r * w->row_stride;
-        out[i].scales = w->scales + (w->scales ? r * w->scale_stride : 0);
+        out[i].scales = w->scales ? w->scales + r * w->scale_stride : NULL;
     }
 }
 

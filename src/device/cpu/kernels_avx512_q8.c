@@ -53,7 +53,7 @@ SPECIALISED struct rows4 rows4_at(const struct matrix *w, size_t row, size_t ste
     for (size_t i = 0; i < 4; i++) {
         size_t r = row + i * step < row_end ? row + i * step : row_end - 1;
         rows.data[i] = w->data + r * w->row_stride;
-        rows.scales[i] = w->scales + (w->scales ? r * w->scale_stride : 0);
+        rows.scales[i] = w->scales ? w->scales + r * w->scale_stride : NULL;
     }
     return rows;
 }
