@@ -10,159 +10,14 @@
  *
  * Weights become unsigned (FP4 + 12, Q8_0 + 128) because vpdpbusd wants it; the integer sum starts
  * at minus that times the sum of the activations. */
-#include "device/cpu/kernels_avx512.h"
+#include "device/cpu/kernels_avx512_q8.h"
 
 enum {
     NARROW_MAX = 8,
     NARROW_AHEAD = 2 << 10, /* bytes of each stream prefetched before they are used */
-    PANEL_ROWS = 16,
-    WIDE_ROWS = 2 * PANEL_ROWS,
-    WIDE_TOKENS = 6,       /* of a tile */
-    WIDE_TOKENS_MAX = 128, /* for which rows are unpacked once */
-    WIDE_GROUPS = 8        /* of 4 blocks, unpacked at a time: they fit the first cache */
+    WIDE_TOKENS = 6,        /* of a tile */
+    WIDE_TOKENS_MAX = 128   /* for which rows are unpacked once */
 };
-
-/* ---- the formats --------------------------------------------------------------------------- */
-
-/* Block b of a row starts at b * block_bytes, its data (16 bytes, or twice 16) data_offset behind.
- */
-SPECIALISED size_t block_bytes(enum dtype dtype)
-{
-    return dtype == DTYPE_MXFP4 ? 16 : dtype == DTYPE_MXFP4_GGUF ? 17 : 34;
-}
-
-SPECIALISED size_t data_offset(enum dtype dtype)
-{
-    return dtype == DTYPE_MXFP4 ? 0 : dtype == DTYPE_MXFP4_GGUF ? 1 : 2;
-}
-
-SPECIALISED int weight_bias(enum dtype dtype)
-{
-    return dtype == DTYPE_Q8_0 ? 128 : 12;
-}
-
-/* Four rows `step` apart; the last row stands for those behind it. */
-struct rows4 {
-    const uint8_t *data[4], *scales[4];
-};
-
-SPECIALISED struct rows4 rows4_at(const struct matrix *w, size_t row, size_t step, size_t row_end)
-{
-    struct rows4 rows;
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) {
-        size_t r = row + i * step < row_end ? row + i * step : row_end - 1;
-        rows.data[i] = w->data + r * w->row_stride;
-        rows.scales[i] = w->scales ? w->scales + r * w->scale_stride : NULL;
-    }
-    return rows;
-}
-
-/* A row's group g into the cache. */
-SPECIALISED void prefetch_group(const uint8_t *row, enum dtype dtype, size_t g)
-{
-    size_t n_bytes = 4 * block_bytes(dtype);
-#pragma GCC unroll 3
-    for (size_t at = 0; at < n_bytes; at += 64)
-        _mm_prefetch((const char *)row + g * n_bytes + at, _MM_HINT_T0);
-}
-
-/* Constants of a format, kept in registers while rows are unpacked. */
-struct decoder {
-    __m512i to_unsigned; /* FP4: value + 12 of each nibble; Q8_0: the bit that adds 128 */
-    __m512i compact;     /* GGUF: the bytes of 4 blocks without their scales */
-    __m512i pick;        /* the scales' places among 64 bytes of a row */
-    __m512i bytes;       /* MXFP4: scales of 16 blocks, one row a lane, */
-    __m512i at, next;    /* the places of this group's and the step to the next one's */
-};
-
-/* vpermb ignores an index's two top bits; as the table repeats, the next two do not matter either,
- * and nibbles need no masking. */
-static const int8_t FP4_UNSIGNED[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
-
-SPECIALISED struct decoder decoder_for(enum dtype dtype)
-{
-    struct decoder c;
-    const __m512i block = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    const __m512i row = _mm512_setr_epi32(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
-    c.to_unsigned = keep(dtype == DTYPE_Q8_0 ? _mm512_set1_epi8((char)0x80)
-                                             : _mm512_broadcast_i32x4(_mm_loadu_si128(
-                                                   (const __m128i *)(const void *)FP4_UNSIGNED)));
-    c.bytes = c.compact = c.pick = c.at = c.next = _mm512_setzero_si512();
-    if (dtype == DTYPE_MXFP4) { /* byte 3 of lane (block, row): byte `block` of lane `row` */
-        c.pick = keep(_mm512_slli_epi32(_mm512_add_epi32(_mm512_slli_epi32(row, 4), block), 24));
-        c.next = keep(_mm512_set1_epi32(4 << 24));
-    } else if (dtype == DTYPE_MXFP4_GGUF) { /* byte 3 of lane (block, row): byte 17 * block */
-        c.pick = keep(_mm512_slli_epi32(_mm512_mullo_epi32(block, _mm512_set1_epi32(17)), 24));
-        const __m512i i = _mm512_setr_epi32(0x04030201, 0x08070605, 0x0c0b0a09, 0x100f0e0d,
-                                            0x04030201, 0x08070605, 0x0c0b0a09, 0x100f0e0d,
-                                            0x04030201, 0x08070605, 0x0c0b0a09, 0x100f0e0d,
-                                            0x04030201, 0x08070605, 0x0c0b0a09, 0x100f0e0d);
-        c.compact = keep(_mm512_add_epi8(
-            i, _mm512_mullo_epi32(block, _mm512_set1_epi32(0x11111111)))); /* 17 * block */
-    } else { /* 16-bit lanes of 4 blocks x 4 rows: bytes 0 and 34 of each half group */
-        c.pick = keep(_mm512_broadcast_i32x4(
-            _mm_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 34, 35, 34, 35, 34, 35, 34, 35)));
-    }
-    return c;
-}
-
-/* e8m0 in the top byte of each lane, zeros below it. Lanes outside `lanes` become 1: zero would
- * give a denormal number, which is slow to multiply. */
-SPECIALISED __m512 float_from_e8m0_top(__m512i x, __mmask16 lanes)
-{
-    x = _mm512_max_epu32(_mm512_srli_epi32(x, 1), _mm512_set1_epi32(0x00400000));
-    return _mm512_mask_mov_ps(_mm512_set1_ps(1), lanes, _mm512_castsi512_ps(x));
-}
-
-/* The next 16 blocks' scale bytes of four rows; 1 where there are no more. */
-SPECIALISED __m512i load_scale_bytes(const struct rows4 *rows, size_t b, size_t n_blocks)
-{
-    const __m128i one = _mm_set1_epi8(127);
-    __mmask16 m = lanes_below(n_blocks - b);
-    __m512i z = _mm512_castsi128_si512(_mm_mask_loadu_epi8(one, m, rows->scales[0] + b));
-    z = _mm512_inserti32x4(z, _mm_mask_loadu_epi8(one, m, rows->scales[1] + b), 1);
-    z = _mm512_inserti32x4(z, _mm_mask_loadu_epi8(one, m, rows->scales[2] + b), 2);
-    return _mm512_inserti32x4(z, _mm_mask_loadu_epi8(one, m, rows->scales[3] + b), 3);
-}
-
-/* The scales of the n (1 to 4) blocks of group g in four rows: [4 blocks][4 rows]. The groups come
- * in order from 0. */
-SPECIALISED __m512 load_scales(struct decoder *c, const struct rows4 *rows, enum dtype dtype,
-                               size_t g, size_t n, size_t n_blocks)
-{
-    if (dtype == DTYPE_MXFP4) {
-        c->at = _mm512_add_epi32(c->at, c->next);
-        if (g % 4 == 0) {
-            c->bytes = load_scale_bytes(rows, 4 * g, n_blocks);
-            c->at = c->pick;
-        }
-        __m512i x = _mm512_maskz_permutexvar_epi8(UINT64_C(0x8888888888888888), c->at, c->bytes);
-        return float_from_e8m0_top(x, 0xffff);
-    }
-    __m512i x = _mm512_setzero_si512();
-    if (dtype == DTYPE_MXFP4_GGUF) {
-        __mmask64 bytes = n == 4 ? ~UINT64_C(0) : (UINT64_C(1) << 17 * n) - 1;
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            __m512i z = _mm512_maskz_loadu_epi8(bytes, rows->data[i] + g * 68);
-            x = _mm512_mask_permutexvar_epi8(x, UINT64_C(0x0008000800080008) << 4 * i, c->pick, z);
-        }
-        return float_from_e8m0_top(x, lanes_below(4 * n));
-    }
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; half++) {
-        size_t left = n > 2 * (size_t)half ? n - 2 * (size_t)half : 0;
-        __mmask64 bytes = left >= 2 ? ~UINT64_C(0) : (UINT64_C(1) << 34 * left) - 1;
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            __m512i z = _mm512_maskz_loadu_epi8(bytes, rows->data[i] + g * 136 + half * 68);
-            x = _mm512_mask_permutexvar_epi8(x, UINT64_C(0x0303) << (2 * i + 16 * half), c->pick,
-                                             z);
-        }
-    }
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(x));
-}
 
 /* ---- narrow -------------------------------------------------------------------------------- */
 
@@ -210,8 +65,8 @@ SPECIALISED void narrow_unpack(__m512i w[2], const struct decoder *c, const uint
         if (n > 1) a = _mm512_inserti64x4(a, _mm256_loadu_si256((const void *)(p + 36)), 1);
         if (n > 2) b = _mm512_zextsi256_si512(_mm256_loadu_si256((const void *)(p + 70)));
         if (n > 3) b = _mm512_inserti64x4(b, _mm256_loadu_si256((const void *)(p + 104)), 1);
-        w[0] = _mm512_xor_si512(_mm512_shuffle_i64x2(a, b, 0x88), c->to_unsigned);
-        w[1] = _mm512_xor_si512(_mm512_shuffle_i64x2(a, b, 0xdd), c->to_unsigned);
+        w[0] = _mm512_xor_si512(_mm512_shuffle_i64x2(a, b, 0x88), c->to_bytes);
+        w[1] = _mm512_xor_si512(_mm512_shuffle_i64x2(a, b, 0xdd), c->to_bytes);
         return;
     }
     __m512i q;
@@ -224,8 +79,8 @@ SPECIALISED void narrow_unpack(__m512i w[2], const struct decoder *c, const uint
         q = _mm512_maskz_loadu_epi8((UINT64_C(1) << 17 * n) - 1, p);
         q = _mm512_permutexvar_epi8(c->compact, q);
     }
-    w[0] = _mm512_permutexvar_epi8(q, c->to_unsigned);
-    w[1] = _mm512_permutexvar_epi8(_mm512_srli_epi16(q, 4), c->to_unsigned);
+    w[0] = _mm512_permutexvar_epi8(q, c->to_bytes);
+    w[1] = _mm512_permutexvar_epi8(_mm512_srli_epi16(q, 4), c->to_bytes);
 }
 
 /* [row][4 blocks][4 parts] to [4 blocks][4 rows], parts added. */
@@ -245,12 +100,14 @@ SPECIALISED __m512i narrow_add_parts(const __m512i p[4], enum dtype dtype, __m51
 }
 
 /* Group g of four rows onto the partial sums of every token; x: [n_tokens] of that group. */
-SPECIALISED void narrow_step(__m512 *f, const struct narrow_group *x, struct decoder *c,
-                             const struct rows4 *rows, enum dtype dtype, size_t g, size_t n,
-                             size_t n_blocks, size_t n_tokens, __m512i one)
+SPECIALISED void narrow_step(__m512 *f, const struct narrow_group *x, const struct decoder *c,
+                             struct scale_bytes *scale_bytes, const struct rows4 *rows,
+                             enum dtype dtype, size_t g, size_t n, size_t n_blocks, size_t n_tokens,
+                             __m512i one)
 {
     __m512i w[4][2];
-    __m512 scales = load_scales(c, rows, dtype, g, n, n_blocks);
+    next_scales(scale_bytes, c, rows, dtype, g, n_blocks);
+    __m512 scales = load_scales(scale_bytes, c, rows, dtype, g, n);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
         narrow_unpack(w[i], c, rows->data[i] + g * 4 * block_bytes(dtype), dtype, n);
@@ -275,7 +132,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
     struct narrow_group *prepared = args->scratch; /* [n_groups][n_tokens] */
     size_t n_blocks = w->n_cols / QUANT_BLOCK, quarter = (row_end - row_begin + 3) / 4;
     size_t ahead = (NARROW_AHEAD / dtype_row_bytes(dtype, w->n_cols) + 1) * w->row_stride;
-    struct decoder c = decoder_for(dtype);
+    const struct decoder c = decoder_for(dtype, false);
     __m512i one = keep(_mm512_set1_epi16(1));
 
     for (size_t t = 0; t < n_tokens; t++)
@@ -283,17 +140,18 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
     for (size_t r = 0; r < quarter; r++) {
         struct rows4 rows = rows4_at(w, row_begin + r, quarter, row_end);
         const struct narrow_group *x = prepared;
+        struct scale_bytes scale_bytes = {0};
         __m512 f[NARROW_MAX];
 #pragma GCC unroll 8
         for (size_t t = 0; t < n_tokens; t++) f[t] = _mm512_setzero_ps();
         for (size_t g = 0; g < n_blocks / 4; g++, x += n_tokens) {
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) prefetch_group(rows.data[i] + ahead, dtype, g);
-            narrow_step(f, x, &c, &rows, dtype, g, 4, n_blocks, n_tokens, one);
+            narrow_step(f, x, &c, &scale_bytes, &rows, dtype, g, 4, n_blocks, n_tokens, one);
         }
         if (n_blocks % 4)
-            narrow_step(f, x, &c, &rows, dtype, n_blocks / 4, n_blocks % 4, n_blocks, n_tokens,
-                        one);
+            narrow_step(f, x, &c, &scale_bytes, &rows, dtype, n_blocks / 4, n_blocks % 4, n_blocks,
+                        n_tokens, one);
 #pragma GCC unroll 8
         for (size_t t = 0; t < n_tokens; t++) {
             __m128 f01 = _mm_add_ps(_mm512_castps512_ps128(f[t]), _mm512_extractf32x4_ps(f[t], 1));
@@ -339,21 +197,10 @@ INSTANCE void narrow_q8_0(const struct linear_args *args, size_t row_begin, size
 
 /* ---- wide ---------------------------------------------------------------------------------- */
 
-/* 1.5 * 2^23: an integer below 2^22 added to its bits is added to its value, so that a sum that
- * started at MAGIC_BITS becomes a float by subtracting MAGIC. */
-#define MAGIC 0x1.8p+23f
-#define MAGIC_BITS 0x4b400000
-
-/* A block of 32 rows; lane = row of its panel. */
-struct wide_block {
-    __m512i w[2][8];           /* unsigned bytes k = 4 i .. 4 i + 3 of the block's packed order */
-    __m512 scale[2], shift[2]; /* halved for FP4; shift = -MAGIC * scale */
-};
-
 /* What stays in the cache: some blocks of 32 rows, unpacked, while all tokens pass. */
 struct wide {
     struct wide_block *blocks; /* [4][WIDE_GROUPS]: those of one partial sum are neighbours */
-    uint32_t scale_min, scale_max, d_min, d_max; /* ranges of both scales, as exponents */
+    struct exponents w_scales, x_scales;
     size_t start_stride;
     int32_t *start;    /* [WIDE_TOKENS_MAX][start_stride]: MAGIC_BITS - weight_bias * sum */
     __m512 (*f)[4][2]; /* [WIDE_TOKENS_MAX]: the partial sums of 32 rows */
@@ -397,107 +244,16 @@ SPECIALISED void wide_prepare(struct wide *s, const void *const *x, size_t n_tok
             min = _mm512_min_epu32(min, _mm512_sub_epi32(bits, one)); /* 0 does not count */
         }
     }
-    s->d_min = _mm512_reduce_min_epu32(min) >> 23;
-    s->d_max = _mm512_reduce_max_epu32(max) >> 23;
-}
-
-/* 16 bytes at `offset` of each of 16 rows -> dword i of every row. */
-SPECIALISED void load_transposed(__m512i v[4], const struct rows4 rows[4], size_t offset)
-{
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) { /* rows j, j + 4, j + 8, j + 12, one a lane */
-        __m512i z =
-            _mm512_castsi128_si512(_mm_loadu_si128((const void *)(rows[0].data[j] + offset)));
-        z = _mm512_inserti32x4(z, _mm_loadu_si128((const void *)(rows[1].data[j] + offset)), 1);
-        z = _mm512_inserti32x4(z, _mm_loadu_si128((const void *)(rows[2].data[j] + offset)), 2);
-        v[j] = _mm512_inserti32x4(z, _mm_loadu_si128((const void *)(rows[3].data[j] + offset)), 3);
-    }
-    __m512i a = _mm512_unpacklo_epi32(v[0], v[1]), b = _mm512_unpackhi_epi32(v[0], v[1]);
-    __m512i c = _mm512_unpacklo_epi32(v[2], v[3]), d = _mm512_unpackhi_epi32(v[2], v[3]);
-    v[0] = _mm512_unpacklo_epi64(a, c), v[1] = _mm512_unpackhi_epi64(a, c);
-    v[2] = _mm512_unpacklo_epi64(b, d), v[3] = _mm512_unpackhi_epi64(b, d);
-}
-
-SPECIALISED void wide_unpack_block(__m512i out[8], const struct decoder *c,
-                                   const struct rows4 rows[4], enum dtype dtype, size_t b)
-{
-    size_t offset = b * block_bytes(dtype) + data_offset(dtype);
-    __m512i v[4];
-    load_transposed(v, rows, offset);
-    if (dtype == DTYPE_Q8_0) {
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) out[i] = _mm512_xor_si512(v[i], c->to_unsigned);
-        load_transposed(v, rows, offset + 16);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) out[4 + i] = _mm512_xor_si512(v[i], c->to_unsigned);
-    } else {
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            out[i] = _mm512_permutexvar_epi8(v[i], c->to_unsigned);
-            out[4 + i] = _mm512_permutexvar_epi8(_mm512_srli_epi16(v[i], 4), c->to_unsigned);
-        }
-    }
-}
-
-/* [4 rows][4 blocks][4 rows] to [4 blocks][16 rows] */
-SPECIALISED void transpose_scales(__m512 s[4])
-{
-    __m512 a = _mm512_shuffle_f32x4(s[0], s[1], 0x44), b = _mm512_shuffle_f32x4(s[0], s[1], 0xee);
-    __m512 c = _mm512_shuffle_f32x4(s[2], s[3], 0x44), d = _mm512_shuffle_f32x4(s[2], s[3], 0xee);
-    s[0] = _mm512_shuffle_f32x4(a, c, 0x88), s[1] = _mm512_shuffle_f32x4(a, c, 0xdd);
-    s[2] = _mm512_shuffle_f32x4(b, d, 0x88), s[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
-}
-
-/* Groups [g_begin, g_end) of rows [row, row + 16) into panel `half`; rows from row_end on repeat
- * the last. Adds to the range of the scales. */
-SPECIALISED void wide_unpack(struct wide *s, const struct matrix *w, size_t row, size_t row_end,
-                             size_t half, size_t g_begin, size_t g_end, enum dtype dtype)
-{
-    size_t n_blocks = w->n_cols / QUANT_BLOCK;
-    const __m512 factor = _mm512_set1_ps(dtype == DTYPE_Q8_0 ? 1.0f : 0.5f);
-    struct rows4 rows[4];
-    struct decoder c[4];
-    __m512i min = _mm512_set1_epi32(-1), max = _mm512_setzero_si512();
-#pragma GCC unroll 4
-    for (size_t j = 0; j < 4; j++) {
-        rows[j] = rows4_at(w, row + 4 * j, 1, row_end);
-        c[j] = decoder_for(dtype);
-    }
-    size_t ahead = row + WIDE_ROWS < row_end ? WIDE_ROWS * w->row_stride : 0;
-    for (size_t g = g_begin; g < g_end; g++) {
-        size_t n = n_blocks - 4 * g < 4 ? n_blocks - 4 * g : 4;
-        __m512 scales[4];
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) /* the next rows in this place */
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) prefetch_group(rows[j].data[i] + ahead, dtype, g);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            scales[j] = n == 4 ? load_scales(&c[j], &rows[j], dtype, g, 4, n_blocks)
-                               : load_scales(&c[j], &rows[j], dtype, g, n, n_blocks);
-        transpose_scales(scales);
-#pragma GCC unroll 4
-        for (size_t k = 0; k < 4; k++) {
-            if (k >= n) break;
-            struct wide_block *block = s->blocks + k * WIDE_GROUPS + g - g_begin;
-            wide_unpack_block(block->w[half], &c[0], rows, dtype, 4 * g + k);
-            block->scale[half] = _mm512_mul_ps(scales[k], factor);
-            if (dtype == DTYPE_Q8_0) continue;
-            block->shift[half] = _mm512_mul_ps(block->scale[half], _mm512_set1_ps(-MAGIC));
-            min = _mm512_min_epu32(min, _mm512_castps_si512(block->scale[half]));
-            max = _mm512_max_epu32(max, _mm512_castps_si512(block->scale[half]));
-        }
-    }
-    uint32_t low = _mm512_reduce_min_epu32(min) >> 23, high = _mm512_reduce_max_epu32(max) >> 23;
-    s->scale_min = half && s->scale_min < low ? s->scale_min : low;
-    s->scale_max = half && s->scale_max > high ? s->scale_max : high;
+    s->x_scales =
+        (struct exponents){_mm512_reduce_min_epu32(min) >> 23, _mm512_reduce_max_epu32(max) >> 23};
 }
 
 /* Whether powers of two may be multiplied in either order: all products are normal numbers. */
 static bool wide_power(const struct wide *s)
 {
-    return s->scale_min >= 1 && s->scale_max <= 227 && s->d_max <= 254 &&
-           s->scale_min + s->d_min >= 130 && s->scale_max + s->d_max <= 380;
+    const struct exponents w = s->w_scales, x = s->x_scales;
+    return w.min >= 1 && w.max <= 227 && x.max <= 254 && w.min + x.min >= 130 &&
+           w.max + x.max <= 380;
 }
 
 /* The blocks at hand of a token of a tile. */
@@ -630,8 +386,12 @@ SPECIALISED void wide(const struct linear_args *args, size_t row_begin, size_t r
             for (size_t g = 0; g < n_groups; g += WIDE_GROUPS) {
                 size_t g_end = n_groups - g < WIDE_GROUPS ? n_groups : g + WIDE_GROUPS;
                 size_t n = (g_end * 4 < n_blocks ? g_end * 4 : n_blocks) - g * 4;
-                for (size_t h = 0; h < 2; h++)
-                    wide_unpack(&s, w, row + h * PANEL_ROWS, row_end, h, g, g_end, dtype);
+                for (size_t h = 0; h < 2; h++) {
+                    struct exponents e = wide_unpack(s.blocks, w, row + h * PANEL_ROWS, row_end, h,
+                                                     g, g_end, dtype, false);
+                    s.w_scales.min = h && s.w_scales.min < e.min ? s.w_scales.min : e.min;
+                    s.w_scales.max = h && s.w_scales.max > e.max ? s.w_scales.max : e.max;
+                }
                 wide_tiles(&s, args->x + t0, m, w->n_cols, g, n, dtype);
             }
             for (size_t t = 0; t < m; t++)
