@@ -132,7 +132,7 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
     struct narrow_group *prepared = args->scratch; /* [n_groups][n_tokens] */
     size_t n_blocks = w->n_cols / QUANT_BLOCK, quarter = (row_end - row_begin + 3) / 4;
     size_t ahead = (NARROW_AHEAD / dtype_row_bytes(dtype, w->n_cols) + 1) * w->row_stride;
-    const struct decoder c = decoder_for(dtype, false);
+    const struct decoder c = decoder_for(dtype);
     __m512i one = keep(_mm512_set1_epi16(1));
 
     for (size_t t = 0; t < n_tokens; t++)
@@ -387,8 +387,8 @@ SPECIALISED void wide(const struct linear_args *args, size_t row_begin, size_t r
                 size_t g_end = n_groups - g < WIDE_GROUPS ? n_groups : g + WIDE_GROUPS;
                 size_t n = (g_end * 4 < n_blocks ? g_end * 4 : n_blocks) - g * 4;
                 for (size_t h = 0; h < 2; h++) {
-                    struct exponents e = wide_unpack(s.blocks, w, row + h * PANEL_ROWS, row_end, h,
-                                                     g, g_end, dtype, false);
+                    struct exponents e =
+                        wide_unpack(s.blocks, w, row + h * PANEL_ROWS, row_end, h, g, g_end, dtype);
                     s.w_scales.min = h && s.w_scales.min < e.min ? s.w_scales.min : e.min;
                     s.w_scales.max = h && s.w_scales.max > e.max ? s.w_scales.max : e.max;
                 }

@@ -1,6 +1,5 @@
 /* kernels_avx512_q8.h - quantised weights in AVX-512 registers: where the formats keep their scales
- * and values, and panels of rows unpacked and transposed. Shared by kernels_avx512_q8.c and
- * kernels_amx.c.
+ * and values, and panels of rows unpacked and transposed. The products are in kernels_avx512_q8.c.
  *
  * A group is 4 blocks, as in the packed activations (kernels.h). What a format needs is decided by
  * constant arguments, so that each kernel is compiled for one. */
@@ -57,7 +56,7 @@ struct decoder {
     __m512i next;     /* MXFP4: and the step from a group's to the next one's */
 };
 
-/* Signed, or unsigned by adding 12 (FP4) or 128 (Q8_0): vpdpbusd wants that. */
+/* What makes the weights unsigned, as vpdpbusd wants them. */
 SPECIALISED int weight_bias(enum dtype dtype)
 {
     return dtype == DTYPE_Q8_0 ? 128 : 12;
@@ -65,17 +64,17 @@ SPECIALISED int weight_bias(enum dtype dtype)
 
 /* vpermb ignores an index's two top bits; as the table repeats, the next two do not matter either,
  * and nibbles need no masking. */
-SPECIALISED __m512i byte_table(enum dtype dtype, bool is_signed)
+SPECIALISED __m512i byte_table(enum dtype dtype)
 {
     const __m128i fp4 = _mm_loadu_si128((const __m128i *)(const void *)FP4_DOUBLED);
-    char bias = (char)(is_signed ? 0 : weight_bias(dtype));
+    char bias = (char)weight_bias(dtype);
     if (dtype == DTYPE_Q8_0) return _mm512_set1_epi8(bias); /* + 128 flips the highest bit */
     return _mm512_broadcast_i32x4(_mm_add_epi8(fp4, _mm_set1_epi8(bias)));
 }
 
-SPECIALISED struct decoder decoder_for(enum dtype dtype, bool is_signed)
+SPECIALISED struct decoder decoder_for(enum dtype dtype)
 {
-    struct decoder c = {.to_bytes = keep(byte_table(dtype, is_signed))};
+    struct decoder c = {.to_bytes = keep(byte_table(dtype))};
     const __m512i block = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     const __m512i row = _mm512_setr_epi32(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
     c.compact = c.pick = c.next = _mm512_setzero_si512();
@@ -238,11 +237,11 @@ SPECIALISED void transpose_scales(__m512 s[4])
  * exponent of the scales. */
 SPECIALISED struct exponents wide_unpack(struct wide_block *blocks, const struct matrix *w,
                                          size_t row, size_t row_end, size_t half, size_t g_begin,
-                                         size_t g_end, enum dtype dtype, bool is_signed)
+                                         size_t g_end, enum dtype dtype)
 {
     size_t n_blocks = w->n_cols / QUANT_BLOCK;
     const __m512 factor = _mm512_set1_ps(dtype == DTYPE_Q8_0 ? 1.0f : 0.5f);
-    const struct decoder c = decoder_for(dtype, is_signed);
+    const struct decoder c = decoder_for(dtype);
     struct rows4 rows[4];
     struct scale_bytes s[4] = {0};
     __m512i min = _mm512_set1_epi32(-1), max = _mm512_setzero_si512();
@@ -269,7 +268,7 @@ SPECIALISED struct exponents wide_unpack(struct wide_block *blocks, const struct
             struct wide_block *block = blocks + k * WIDE_GROUPS + g - g_begin;
             wide_unpack_block(block->w[half], &c, rows, dtype, 4 * g + k);
             block->scale[half] = _mm512_mul_ps(scales[k], factor);
-            if (dtype == DTYPE_Q8_0 || is_signed) continue;
+            if (dtype == DTYPE_Q8_0) continue;
             block->shift[half] = _mm512_mul_ps(block->scale[half], _mm512_set1_ps(-MAGIC));
             min = _mm512_min_epu32(min, _mm512_castps_si512(block->scale[half]));
             max = _mm512_max_epu32(max, _mm512_castps_si512(block->scale[half]));
