@@ -1,6 +1,8 @@
 /* status.c - status codes, their names and texts, and the error sentence. */
 #include "base/status.h"
 
+#include "base/lang.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,7 +43,7 @@ enum vinci_status fail(struct vinci_error *err, enum vinci_status status, const 
     char text[sizeof err->text];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
+    int n = vsnprintf(text, sizeof text, _(format), args);
     va_end(args);
     if (n < 0) text[0] = '\0';
     if (n >= (int)sizeof text) memcpy(text + sizeof text - 4, "...", 4);
