@@ -46,7 +46,8 @@ TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
-CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+# The Chinese texts: a table made from po/zh_CN.po, in the program (src/cli/lang.c says why).
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o) $(BUILD)/po/zh_CN.o
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
 SHARE := $(BUILD)/share/man/man1/vinci.1 $(BUILD)/share/bash-completion/completions/vinci \
@@ -87,7 +88,7 @@ $(BUILD)/share/zsh/site-functions/_vinci: HELP := --completions zsh
 $(BUILD)/share/fish/vendor_completions.d/vinci.fish: HELP := --completions fish
 $(SHARE): $(BUILD)/vinci
 	@mkdir -p $(@D)
-	$(RUN) $(BUILD)/vinci help $(HELP) >$@.part && mv $@.part $@
+	$(RUN) $(BUILD)/vinci help --lang en $(HELP) >$@.part && mv $@.part $@
 
 # One instruction set, one file, its own flags; the rest of the program is baseline.
 ifeq ($(ARCH),x86_64)
@@ -116,6 +117,12 @@ $(BUILD)/src/cli/chat_%.o: override CPPFLAGS += \
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/po/%.o: $(BUILD)/po/%.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(BUILD)/po/%.c: po/%.po tools/po-to-c src/cli/lang.h
+	@mkdir -p $(@D)
+	sh tools/po-to-c $* $< >$@.part && mv $@.part $@
 
 # tests/<layer>/test_<name>.c: one cmocka program each, linked with the library and with what it
 # uses of tests/*.c; those of the command line also with its parts. Allocations go by way of
@@ -173,6 +180,17 @@ uninstall:
 		$(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%)
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/vinci $(DESTDIR)$(PREFIX)/share/vinci
 
+# Every text of the source into po/zh_CN.po; what is new there has no translation yet. Wants gettext.
+XGETTEXT := xgettext --language=C --from-code=UTF-8 --omit-header --no-wrap --add-location=file \
+	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -kX:3
+pot:
+	@mkdir -p $(BUILD)/po
+	LC_ALL=C find include src -name '*.[ch]' | sort | $(XGETTEXT) -f - -o $(BUILD)/po/vinci.pot
+po: pot
+	msgmerge --quiet --update --backup=none --no-fuzzy-matching --no-wrap --add-location=file \
+		po/zh_CN.po $(BUILD)/po/vinci.pot
+	msgattrib --no-obsolete --no-wrap --add-location=file -o po/zh_CN.po po/zh_CN.po
+
 format:
 	find include src tests examples -name '*.[ch]' -exec clang-format -i {} +
 
@@ -194,9 +212,10 @@ help:
 	@echo 'make test       builds and runs all tests'
 	@echo 'make fuzz       libFuzzer programs (CC=clang)'
 	@echo 'make aarch64    the tests for aarch64, under qemu-user'
+	@echo 'make po         brings po/zh_CN.po up to date (gettext)'
 	@echo 'make install    make uninstall    make format    make clean'
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d)
 
-.PHONY: always all tests test aarch64 install uninstall format fuzz fuzzers clean help
+.PHONY: pot po always all tests test aarch64 install uninstall format fuzz fuzzers clean help
 .SECONDARY:

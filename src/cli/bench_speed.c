@@ -26,22 +26,23 @@ void speed_args_init(struct speed_args *args)
 
 const struct option_row speed_rows[] = {
     {"limits", 0, NULL,
-     "measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; needs no "
-     "model",
+     N_("measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; needs no "
+        "model"),
      OPTION_FLAG, FIELD(limits)},
-    {"pp", 0, "LIST", "time the reading of prompts of these lengths, such as 512,4096", OPTION_TEXT,
-     FIELD(pp)},
-    {"tg", 0, "LIST", "time the generation of so many tokens, such as 64", OPTION_TEXT, FIELD(tg)},
-    {"ttft", 0, "LIST", "time from a request with a prompt of these lengths to its first token",
+    {"pp", 0, "LIST", N_("time the reading of prompts of these lengths, such as 512,4096"),
+     OPTION_TEXT, FIELD(pp)},
+    {"tg", 0, "LIST", N_("time the generation of so many tokens, such as 64"), OPTION_TEXT,
+     FIELD(tg)},
+    {"ttft", 0, "LIST", N_("time from a request with a prompt of these lengths to its first token"),
      OPTION_TEXT, FIELD(ttft)},
-    {"depth", 0, "LIST", "tokens that stand before those of --pp and --tg; default: 0", OPTION_TEXT,
-     FIELD(depth)},
-    {"batch", 0, "LIST", "sequences that generate at once, for --tg; default: 1", OPTION_TEXT,
+    {"depth", 0, "LIST", N_("tokens that stand before those of --pp and --tg; default: 0"),
+     OPTION_TEXT, FIELD(depth)},
+    {"batch", 0, "LIST", N_("sequences that generate at once, for --tg; default: 1"), OPTION_TEXT,
      FIELD(batch)},
-    {"repeat", 0, "N", "repetitions of each line of the table; default: 5", OPTION_U32,
+    {"repeat", 0, "N", N_("repetitions of each line of the table; default: 5"), OPTION_U32,
      FIELD(repeat), .min = 1, .max = SPEED_REPEAT_MAX},
-    {"seed", 0, "N", "same seed, same tokens; default: 0", OPTION_U64, FIELD(seed)},
-    {"json", 0, "FILE", "also write every sample as JSON; - writes it to standard output",
+    {"seed", 0, "N", N_("same seed, same tokens; default: 0"), OPTION_U64, FIELD(seed)},
+    {"json", 0, "FILE", N_("also write every sample as JSON; - writes it to standard output"),
      OPTION_TEXT, FIELD(json), COMPLETE_FILE},
     {0}};
 

@@ -24,37 +24,37 @@ enum { BATCH_SIZE = 1, MAX_NEW_TOKENS = 128, WARMUP = 2, ITERS = 5 }; /* the def
 #define FIELD(name) .offset = offsetof(struct bench_args, name)
 
 static const struct option_row rows[] = {
-    {"model-path", 0, "MODEL", "the same as --model", OPTION_TEXT, FIELD(model.model),
+    {"model-path", 0, "MODEL", N_("the same as --model"), OPTION_TEXT, FIELD(model.model),
      COMPLETE_FILE},
-    {"batch-size", 'b', "N", "requests that run at once; default: 1", OPTION_U32, FIELD(batch_size),
-     .min = 1, .max = 4096},
-    {"max-new-tokens", 'n', "N", "tokens generated per request; default: 128", OPTION_U32,
+    {"batch-size", 'b', "N", N_("requests that run at once; default: 1"), OPTION_U32,
+     FIELD(batch_size), .min = 1, .max = 4096},
+    {"max-new-tokens", 'n', "N", N_("tokens generated per request; default: 128"), OPTION_U32,
      FIELD(max_new_tokens), .min = 1},
-    {"warmup", 0, "N", "iterations before the measured ones; default: 2", OPTION_U32,
+    {"warmup", 0, "N", N_("iterations before the measured ones; default: 2"), OPTION_U32,
      FIELD(warmup)},
-    {"iters", 0, "N", "measured iterations; default: 5", OPTION_U32, FIELD(iters), .min = 1},
+    {"iters", 0, "N", N_("measured iterations; default: 5"), OPTION_U32, FIELD(iters), .min = 1},
     {"use-fp16", 0, NULL,
-     "compute in float16 where the device has it; a CPU computes as always and says so",
+     N_("compute in float16 where the device has it; a CPU computes as always and says so"),
      OPTION_FLAG, FIELD(use_fp16)},
-    {"prompt", 'p', "TEXT", "a prompt; may be given several times; default: two in Chinese",
+    {"prompt", 'p', "TEXT", N_("a prompt; may be given several times; default: two in Chinese"),
      OPTION_LIST, FIELD(prompts)},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct bench_args, model)},
-    {"Measurement", rows, 0},
-    {"Limits and speed matrix", speed_rows, offsetof(struct bench_args, speed)},
-    {"Tokenizer", tokenizer_rows, offsetof(struct bench_args, model)},
-    {"Engine", engine_rows, offsetof(struct bench_args, model)},
+    {N_("Model"), model_rows, offsetof(struct bench_args, model)},
+    {N_("Measurement"), rows, 0},
+    {N_("Limits and speed matrix"), speed_rows, offsetof(struct bench_args, speed)},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct bench_args, model)},
+    {N_("Engine"), engine_rows, offsetof(struct bench_args, model)},
     {0}};
 
 static const struct command_example examples[] = {
     {"bench --model-path gpt-oss-20b --device cpu --max-new-tokens 128",
-     "two prompts, 2 iterations to warm up, 5 measured"},
-    {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", "eight requests at once"},
-    {"bench --limits", "what this machine can do at most"},
+     N_("two prompts, 2 iterations to warm up, 5 measured")},
+    {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", N_("eight requests at once")},
+    {"bench --limits", N_("what this machine can do at most")},
     {"bench -m gpt-oss-20b --pp 512 --tg 64 --depth 0,4096 --batch 1,4,16",
-     "reading and generating apart, at two depths, with 1, 4 and 16 sequences"},
+     N_("reading and generating apart, at two depths, with 1, 4 and 16 sequences")},
     {0}};
 
 static const char *const default_prompts[] = {
@@ -254,9 +254,9 @@ cleanup:
 
 const struct command command_bench = {
     .name = "bench",
-    .summary = "measure how fast a model generates",
+    .summary = N_("measure how fast a model generates"),
     .operands = "",
-    .description =
+    .description = N_(
         "Loads the model, runs --warmup iterations and then --iters measured ones, and prints the "
         "time of each, the total, the average, tokens generated, tokens/s and memory. An iteration "
         "runs every prompt once, in batches of --batch-size requests that run at the same time "
@@ -271,7 +271,7 @@ const struct command command_bench = {
         "streaming "
         "read (generating, one sequence) and the weights' multiply-adds, two operations each, "
         "against the int8 peak in 10^12 operations a second (reading).\n\n"
-        "With --device npu:0 and no such device, the CPU is measured, with a warning.",
+        "With --device npu:0 and no such device, the CPU is measured, with a warning."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct bench_args),

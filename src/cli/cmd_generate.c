@@ -28,42 +28,46 @@ struct generate_args {
 #define FIELD(name) .offset = offsetof(struct generate_args, name)
 
 static const struct option_row prompt_rows[] = {
-    {"prompt", 'p', "TEXT", "the text to continue", OPTION_TEXT, FIELD(prompt)},
-    {"prompt-file", 'f', "FILE", "read the text from FILE, or from standard input for -",
+    {"prompt", 'p', "TEXT", N_("the text to continue"), OPTION_TEXT, FIELD(prompt)},
+    {"prompt-file", 'f', "FILE", N_("read the text from FILE, or from standard input for -"),
      OPTION_TEXT, FIELD(prompt_file), COMPLETE_FILE},
     {"ids", 0, "FILE",
-     "read the prompt as token ids from FILE, or from standard input for -; print ids as well",
+     N_("read the prompt as token ids from FILE, or from standard input for -; print ids as well"),
      OPTION_TEXT, FIELD(ids), COMPLETE_FILE},
-    {"special", 0, NULL, "recognise special tokens such as <|start|> in the prompt", OPTION_FLAG,
-     FIELD(special)},
+    {"special", 0, NULL, N_("recognise special tokens such as <|start|> in the prompt"),
+     OPTION_FLAG, FIELD(special)},
     {0}};
 
 static const struct option_row output_rows[] = {
-    {"max-new-tokens", 'n', "N", "stop after N tokens; default: 128, 0: when the context is full",
-     OPTION_U32, FIELD(max_new_tokens)},
-    {"stop", 0, "TEXT", "stop before TEXT; may be given several times", OPTION_LIST, FIELD(stop)},
+    {"max-new-tokens", 'n', "N",
+     N_("stop after N tokens; default: 128, 0: when the context is full"), OPTION_U32,
+     FIELD(max_new_tokens)},
+    {"stop", 0, "TEXT", N_("stop before TEXT; may be given several times"), OPTION_LIST,
+     FIELD(stop)},
     {"logprobs", 0, "N",
-     "print one JSON object a token instead of the text, with its log-probability and those of the "
-     "N "
-     "likeliest",
+     N_("print one JSON object a token instead of the text, with its log-probability and those of "
+        "the "
+        "N "
+        "likeliest"),
      OPTION_U32, FIELD(logprobs), .min = 1, .max = VINCI_TOP_LOGPROBS_MAX},
-    {"stats", 0, NULL, "at the end, print times, tokens/s and memory on standard error",
+    {"stats", 0, NULL, N_("at the end, print times, tokens/s and memory on standard error"),
      OPTION_FLAG, FIELD(stats)},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct generate_args, model)},
-    {"Prompt", prompt_rows, 0},
-    {"Output", output_rows, 0},
-    {"Sampling", sampling_rows, offsetof(struct generate_args, sampling)},
-    {"Tokenizer", tokenizer_rows, offsetof(struct generate_args, model)},
-    {"Engine", engine_rows, offsetof(struct generate_args, model)},
+    {N_("Model"), model_rows, offsetof(struct generate_args, model)},
+    {N_("Prompt"), prompt_rows, 0},
+    {N_("Output"), output_rows, 0},
+    {N_("Sampling"), sampling_rows, offsetof(struct generate_args, sampling)},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct generate_args, model)},
+    {N_("Engine"), engine_rows, offsetof(struct generate_args, model)},
     {0}};
 
 static const struct command_example examples[] = {
-    {"generate -m gpt-oss-20b -p 'The capital of France is' -n 20", "the likeliest continuation"},
+    {"generate -m gpt-oss-20b -p 'The capital of France is' -n 20",
+     N_("the likeliest continuation")},
     {"generate -m gpt-oss-20b -f story.txt --temperature 1 --seed 7 --stats",
-     "a drawn one, with times"},
+     N_("a drawn one, with times")},
     {0}};
 
 static void init(void *arguments)
@@ -275,16 +279,16 @@ cleanup:
 
 const struct command command_generate = {
     .name = "generate",
-    .summary = "continue a text",
+    .summary = N_("continue a text"),
     .operands = "",
-    .description =
+    .description = N_(
         "Continues a raw text, without any chat format, and prints the continuation as it comes. "
         "Without sampling options the likeliest token is always taken, so the same prompt gives "
         "the same text. Generation ends at <|endoftext|>, <|return|> or <|call|>, before a --stop "
         "text, after --max-new-tokens, or when the context is full; with --ids and no --tokenizer "
         "only by the last two.\n\n"
         "The options of sampling are applied in this order: --logit-bias, --repetition-penalty, "
-        "--presence-penalty and --frequency-penalty, --temperature, --top-k, --top-p, --min-p.",
+        "--presence-penalty and --frequency-penalty, --temperature, --top-k, --top-p, --min-p."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct generate_args),

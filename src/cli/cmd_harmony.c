@@ -18,22 +18,22 @@ struct harmony_args {
 #define FIELD(name) .offset = offsetof(struct harmony_args, name)
 
 static const struct option_row input_rows[] = {
-    {"jsonl", 0, NULL, "read one JSON object a line from standard input", OPTION_FLAG,
+    {"jsonl", 0, NULL, N_("read one JSON object a line from standard input"), OPTION_FLAG,
      FIELD(jsonl)},
-    {"lenient", 0, NULL, "parse: never fail, whatever a line says about strictness", OPTION_FLAG,
-     FIELD(lenient)},
+    {"lenient", 0, NULL, N_("parse: never fail, whatever a line says about strictness"),
+     OPTION_FLAG, FIELD(lenient)},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Tokenizer", tokenizer_rows, offsetof(struct harmony_args, model)},
-    {"Model", model_rows, offsetof(struct harmony_args, model)},
-    {"Input", input_rows, 0},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct harmony_args, model)},
+    {N_("Model"), model_rows, offsetof(struct harmony_args, model)},
+    {N_("Input"), input_rows, 0},
     {0}};
 
 static const struct command_example examples[] = {
-    {"harmony render --jsonl -m gpt-oss-20b < render.jsonl", "conversations to token ids"},
+    {"harmony render --jsonl -m gpt-oss-20b < render.jsonl", N_("conversations to token ids")},
     {"harmony parse --jsonl --lenient -m gpt-oss-20b < parse.jsonl",
-     "what a server would make of these tokens"},
+     N_("what a server would make of these tokens")},
     {0}};
 
 static void init(void *arguments)
@@ -324,9 +324,9 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_harmony = {
     .name = "harmony",
-    .summary = "conversations to tokens and tokens to messages, as lines of JSON",
+    .summary = N_("conversations to tokens and tokens to messages, as lines of JSON"),
     .operands = "render|parse",
-    .description =
+    .description = N_(
         "render answers each line {\"name\", \"kind\", \"next_turn_role\", \"config\", "
         "\"conversation\"} with {\"name\", \"ids\", \"text\"}; a conversation that is refused has "
         "null for both and \"error\".\n\n"
@@ -336,7 +336,7 @@ const struct command command_harmony = {
         "the end of the tokens shows something. Without strict, or with --lenient, nothing a model "
         "emits is an error.\n\n"
         "Both forms are those of openai-harmony's test vectors in tests/vectors/text, so that the "
-        "answers can be compared with another implementation's.",
+        "answers can be compared with another implementation's."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct harmony_args),

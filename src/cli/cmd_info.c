@@ -15,16 +15,17 @@ struct info_args {
     bool json;
 };
 
-static const struct option_row rows[] = {{"json", 0, NULL, "print one JSON object", OPTION_FLAG,
+static const struct option_row rows[] = {{"json", 0, NULL, N_("print one JSON object"), OPTION_FLAG,
                                           .offset = offsetof(struct info_args, json)},
                                          {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct info_args, model)}, {"Output", rows, 0}, {0}};
+    {N_("Model"), model_rows, offsetof(struct info_args, model)}, {N_("Output"), rows, 0}, {0}};
 
 static const struct command_example examples[] = {
-    {"info --model gpt-oss-20b", "a folder with config.json and safetensors"},
-    {"info --model openai-mirror/gpt-oss-20b --json", "a model that ModelScope's tool has fetched"},
+    {"info --model gpt-oss-20b", N_("a folder with config.json and safetensors")},
+    {"info --model openai-mirror/gpt-oss-20b --json",
+     N_("a model that ModelScope's tool has fetched")},
     {0}};
 
 static void init(void *arguments)
@@ -183,13 +184,13 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_info = {
     .name = "info",
-    .summary = "describe a model: shape, files, number formats, sizes",
+    .summary = N_("describe a model: shape, files, number formats, sizes"),
     .operands = "",
-    .description =
+    .description = N_(
         "Opens the model, checks every tensor against the configuration and prints what it is. "
         "The weights are not read. MODEL is a Hugging Face folder (config.json and safetensors), "
         "OpenAI's original layout, a GGUF file (the first of a split one), or a hub's id such as "
-        "openai-mirror/gpt-oss-20b whose files are in the hub's cache.",
+        "openai-mirror/gpt-oss-20b whose files are in the hub's cache."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct info_args),

@@ -3,6 +3,7 @@
 #include "cli/program.h"
 
 #include "base/buf.h"
+#include "base/lang.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,8 @@ const struct program_variable program_variables[] = {
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
     {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
     {"NO_COLOR", "if set and not empty, no colours on the terminal"},
+    {"LC_ALL, LC_MESSAGES, LANG, LANGUAGE",
+     "Chinese messages for zh_CN, English ones for everything else; see --lang"},
     {"TERM", "'dumb': no colours, no progress line, no Markdown"},
     {NULL, NULL},
 };
@@ -172,18 +175,18 @@ enum vinci_status program_finish_output(enum vinci_status status, struct vinci_e
 
 static void say_labelled(const char *label, const char *color, const char *text)
 {
-    if (color) fprintf(stderr, "vinci: \033[%sm%s:\033[0m %s\n", color, label, text);
-    else fprintf(stderr, "vinci: %s: %s\n", label, text);
+    if (color) fprintf(stderr, "vinci: \033[%sm%s\033[0m %s\n", color, label, text);
+    else fprintf(stderr, "vinci: %s %s\n", label, text);
 }
 
 void say_error(const struct program *program, const char *text)
 {
-    say_labelled("error", program->color ? "1;31" : NULL, text);
+    say_labelled(_("error:"), program->color ? "1;31" : NULL, text);
 }
 
 void say_warning(const struct program *program, const char *text)
 {
-    say_labelled("warning", program->color ? "1;33" : NULL, text);
+    say_labelled(_("warning:"), program->color ? "1;33" : NULL, text);
 }
 
 void say(const char *format, ...)
@@ -213,7 +216,8 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t total)
     char speed[16];
     double per_second = (double)done / elapsed;
     double left = per_second > 0 ? (double)(total - done) / per_second : 0;
-    fprintf(stderr, "\r\033[K%s  %.0f %%  %s/s  %.0f s left", progress->label,
+    fputs("\r\033[K", stderr);
+    fprintf(stderr, _("%s  %.0f %%  %s/s  %.0f s left"), progress->label,
             total ? 100.0 * (double)done / (double)total : 0.0,
             format_bytes((uint64_t)per_second, speed), left);
     progress->drawn = time;
@@ -230,7 +234,7 @@ const char *format_bytes(uint64_t n, char text[16])
     double value = (double)n / 1000;
     size_t unit = 0;
     if (n < 1000) {
-        snprintf(text, 16, "%u bytes", (unsigned)n);
+        snprintf(text, 16, _("%u bytes"), (unsigned)n);
         return text;
     }
     while (value >= 999.5 && unit + 1 < sizeof units / sizeof *units) {
@@ -269,7 +273,7 @@ enum vinci_status read_input(const char *path, struct buf *out, struct vinci_err
 {
     enum vinci_status status = VINCI_OK;
     bool standard = strcmp(path, "-") == 0;
-    const char *name = standard ? "standard input" : path;
+    const char *name = standard ? _("standard input") : path;
     struct buf text = {0};
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail_errno(err, errno, name, "open");

@@ -1,7 +1,8 @@
 /* program.h - the process: environment, terminal, signals, standard streams.
  *
- * The environment is read here and nowhere else, once, at the start. Standard output carries only
- * what a program may want to read; everything said to a person goes to standard error. */
+ * The environment is read here (the language: lang.h) and nowhere else, once, at the start.
+ * Standard output carries only what a program may want to read; everything said to a person goes to
+ * standard error. */
 #ifndef VINCI_CLI_PROGRAM_H
 #define VINCI_CLI_PROGRAM_H
 
