@@ -182,7 +182,7 @@ uninstall:
 
 # Every text of the source into po/zh_CN.po; what is new there has no translation yet. Wants gettext.
 XGETTEXT := xgettext --language=C --from-code=UTF-8 --omit-header --no-wrap --add-location=file \
-	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -kX:3
+	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -klog_message:3 -kX:3 -kfail_form:2
 pot:
 	@mkdir -p $(BUILD)/po
 	LC_ALL=C find include src -name '*.[ch]' | sort | $(XGETTEXT) -f - -o $(BUILD)/po/vinci.pot

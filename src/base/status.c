@@ -46,7 +46,11 @@ enum vinci_status fail(struct vinci_error *err, enum vinci_status status, const 
     int n = vsnprintf(text, sizeof text, _(format), args);
     va_end(args);
     if (n < 0) text[0] = '\0';
-    if (n >= (int)sizeof text) memcpy(text + sizeof text - 4, "...", 4);
+    if (n >= (int)sizeof text) {
+        char *end = text + sizeof text - 4;
+        while (end > text && (*end & 0xc0) == 0x80) end--; /* no half of a character */
+        memcpy(end, "...", 4);
+    }
     /* Names and texts out of a damaged file end up in sentences: keep them on one line. */
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';

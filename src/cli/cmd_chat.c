@@ -58,8 +58,7 @@ static const struct option_row tool_rows[] = {
      OPTION_TEXT, FIELD(tools), COMPLETE_FILE},
     {"tool-exec", 0, "COMMAND",
      N_("run COMMAND for a call: it gets {\"name\", \"arguments\"} on standard input and answers "
-        "on "
-        "standard output"),
+        "on standard output"),
      OPTION_TEXT, FIELD(tool.exec)},
     {"yes", 'y', NULL, N_("run calls without asking"), OPTION_FLAG, FIELD(tool.yes)},
     {"tool-timeout", 0, "SECONDS", N_("end a call after this time; default: 30"), OPTION_U32,
@@ -70,8 +69,7 @@ static const struct option_row tool_rows[] = {
      FIELD(tool.rounds), .max = 10000},
     {"replay", 0, "FILE",
      N_("take the answers from FILE instead of a model, a JSON string a line, to try tools; needs "
-        "the "
-        "tokenizer only"),
+        "the tokenizer only"),
      OPTION_TEXT, FIELD(replay), COMPLETE_FILE},
     {0}};
 
@@ -221,14 +219,14 @@ static enum vinci_status session(struct chat *chat, const struct chat_args *args
     bool quit = false, first = true;
     enum vinci_status status = VINCI_OK;
     if (chat_input_is_terminal(chat->input))
-        chat_view_note(&chat->view, "%s, context of %u tokens; /help lists the commands",
+        chat_view_note(&chat->view, _("%s, context of %u tokens; /help lists the commands"),
                        chat->model.name, chat->model.n_ctx);
     while (status == VINCI_OK && !quit) {
         enum chat_read read = chat_input_read(chat->input, &text);
         if (read == READ_END) break;
         if (read == READ_STOPPED) {
             if (!interrupt_forget() || !chat_input_is_terminal(chat->input)) break;
-            chat_view_note(&chat->view, "/quit or Ctrl-D ends the session");
+            chat_view_note(&chat->view, _("/quit or Ctrl-D ends the session"));
             continue;
         }
         const char *line = text.data;

@@ -46,9 +46,7 @@ static const struct option_row output_rows[] = {
      FIELD(stop)},
     {"logprobs", 0, "N",
      N_("print one JSON object a token instead of the text, with its log-probability and those of "
-        "the "
-        "N "
-        "likeliest"),
+        "the N likeliest"),
      OPTION_U32, FIELD(logprobs), .min = 1, .max = VINCI_TOP_LOGPROBS_MAX},
     {"stats", 0, NULL, N_("at the end, print times, tokens/s and memory on standard error"),
      OPTION_FLAG, FIELD(stats)},
@@ -208,18 +206,19 @@ static void print_stats(const struct vinci_engine_info *info,
     memory_use_now(&memory);
     size_t n_prefill = result->n_prompt - result->n_reused;
     size_t n_decode = result->n_generated ? result->n_generated - 1 : 0;
-    say("device    %s, %s kernels, %u threads\n", info->device, info->cpu_level, info->n_threads);
-    say("load      %.4f s\n", info->load_seconds);
-    if (result->n_generated == 0) say("prefill   not finished\n");
+    say(_("device    %s, %s kernels, %u threads\n"), info->device, info->cpu_level,
+        info->n_threads);
+    say(_("load      %.4f s\n"), info->load_seconds);
+    if (result->n_generated == 0) say(_("prefill   not finished\n"));
     else
-        say("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n", n_prefill,
+        say(_("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n"), n_prefill,
             result->prefill_seconds,
             result->prefill_seconds > 0 ? (double)n_prefill / result->prefill_seconds : 0.0);
-    say("decode    %zu tokens, %.4f s, %.1f tokens/s\n", n_decode, result->decode_seconds,
+    say(_("decode    %zu tokens, %.4f s, %.1f tokens/s\n"), n_decode, result->decode_seconds,
         result->decode_seconds > 0 ? (double)n_decode / result->decode_seconds : 0.0);
-    say("memory    %s at most, now %s of its own and %s of mapped files\n",
+    say(_("memory    %s at most, now %s of its own and %s of mapped files\n"),
         format_bytes(memory.peak, a), format_bytes(memory.own, b), format_bytes(memory.mapped, c));
-    say("          KV cache %s, step buffers %s\n", format_bytes(info->kv_bytes_peak, a),
+    say(_("          KV cache %s, step buffers %s\n"), format_bytes(info->kv_bytes_peak, a),
         format_bytes(info->scratch_bytes, b));
 }
 
@@ -281,14 +280,14 @@ const struct command command_generate = {
     .name = "generate",
     .summary = N_("continue a text"),
     .operands = "",
-    .description = N_(
-        "Continues a raw text, without any chat format, and prints the continuation as it comes. "
-        "Without sampling options the likeliest token is always taken, so the same prompt gives "
-        "the same text. Generation ends at <|endoftext|>, <|return|> or <|call|>, before a --stop "
-        "text, after --max-new-tokens, or when the context is full; with --ids and no --tokenizer "
-        "only by the last two.\n\n"
-        "The options of sampling are applied in this order: --logit-bias, --repetition-penalty, "
-        "--presence-penalty and --frequency-penalty, --temperature, --top-k, --top-p, --min-p."),
+    .description =
+        N_("Continues a raw text, without any chat format, and prints the continuation as it "
+           "comes. Without sampling options the likeliest token is always taken, so the same "
+           "prompt gives the same text. Generation ends at <|endoftext|>, <|return|> or <|call|>, "
+           "before a --stop text, after --max-new-tokens, or when the context is full; with --ids "
+           "and no --tokenizer only by the last two.\n\n"
+           "The options of sampling are applied in this order: --logit-bias, --repetition-penalty, "
+           "--presence-penalty and --frequency-penalty, --temperature, --top-k, --top-p, --min-p."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct generate_args),

@@ -256,14 +256,13 @@ const struct command command_logits = {
     .name = "logits",
     .summary = N_("write the logits of a prompt to a file, to compare implementations"),
     .operands = "",
-    .description = N_(
-        "Feeds token ids to the model and writes a safetensors file with input_ids I64 [T], "
-        "positions I64 [P], logits F32 [P, vocabulary], greedy_ids I64 [N] and greedy_logits F32 "
-        "[N, vocabulary]. Row 0 of greedy_logits belongs to the prompt's last position; row g "
-        "chose "
-        "greedy_ids[g]. The file appears under its name only when it is whole.\n\n"
-        "--activations f32 --kv f32 computes as the reference does, with float32 throughout; "
-        "--chunk, --threads and --cpu-level never change a bit."),
+    .description =
+        N_("Feeds token ids to the model and writes a safetensors file with input_ids I64 [T], "
+           "positions I64 [P], logits F32 [P, vocabulary], greedy_ids I64 [N] and greedy_logits "
+           "F32 [N, vocabulary]. Row 0 of greedy_logits belongs to the prompt's last position; row "
+           "g chose greedy_ids[g]. The file appears under its name only when it is whole.\n\n"
+           "--activations f32 --kv f32 computes as the reference does, with float32 throughout; "
+           "--chunk, --threads and --cpu-level never change a bit."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct logits_args),

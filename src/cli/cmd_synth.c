@@ -72,7 +72,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     options.tokenizer = args->tokenizer;
     options.progress = show_progress;
     options.user = &progress;
-    progress_begin(&progress, program, "writing");
+    progress_begin(&progress, program, _("writing"));
     enum vinci_status status = vinci_synth(&options, err);
     progress_end(&progress);
     return status;
@@ -82,10 +82,9 @@ const struct command command_synth = {
     .name = "synth",
     .summary = N_("write a checkpoint of random weights in a real model's shape"),
     .operands = "",
-    .description = N_(
-        "Writes random weights with sane statistics in the published layout, to measure loading "
-        "and speed without a download. The same options give the same bytes. Nothing is left under "
-        "--out when it fails or is stopped."),
+    .description = N_("Writes random weights with sane statistics in the published layout, to "
+                      "measure loading and speed without a download. The same options give the "
+                      "same bytes. Nothing is left under --out when it fails or is stopped."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct synth_args),

@@ -73,16 +73,12 @@ const struct command command_tokenize = {
     .name = "tokenize",
     .summary = N_("show a text's token ids, and text from ids"),
     .operands = "",
-    .description = N_(
-        "Prints a line for each token: its id and its bytes as a JSON string; or the ids alone "
-        "with "
-        "--ids.\n\n"
-        "With --jsonl, each line {\"text\": ...} or {\"hex\": ...} (raw bytes) of standard input "
-        "is "
-        "answered with {\"ids\": [...]}, and each line {\"ids\": [...]} with {\"hex\": ..., "
-        "\"stream\": [...]}: the exact bytes, and what becomes showable after each token and at "
-        "the "
-        "end."),
+    .description = N_("Prints a line for each token: its id and its bytes as a JSON string; or the "
+                      "ids alone with --ids.\n\n"
+                      "With --jsonl, each line {\"text\": ...} or {\"hex\": ...} (raw bytes) of "
+                      "standard input is answered with {\"ids\": [...]}, and each line {\"ids\": "
+                      "[...]} with {\"hex\": ..., \"stream\": [...]}: the exact bytes, and what "
+                      "becomes showable after each token and at the end."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct tokenize_args),

@@ -36,6 +36,11 @@ bool lang_choose(const char *name)
     return true;
 }
 
+const char *lang_name(void)
+{
+    return chinese ? "zh_CN" : "en";
+}
+
 void lang_choose_early(int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -98,4 +103,9 @@ int text_columns(const char *text)
     for (size_t n = strlen(text), size = 0; n > 0; n -= size, text += size)
         columns += character_width(character_at(text, n, &size));
     return columns;
+}
+
+int text_field(const char *text, int columns)
+{
+    return columns + (int)strlen(text) - text_columns(text);
 }

@@ -25,11 +25,18 @@ void lang_init(void);
 /* "en" or "zh_CN"; false for anything else, which changes nothing. */
 bool lang_choose(const char *name);
 
+/* What lang_choose() was given, or what the environment said. */
+const char *lang_name(void);
+
 /* --lang NAME or --lang=NAME among the arguments, so that errors before it are in that language
  * too. What is wrong with it is found when the options are parsed. */
 void lang_choose_early(int argc, char **argv);
 
-/* Columns of a text on a terminal; printed columns padded with spaces to `width`. */
+/* Columns of a text on a terminal. */
 int text_columns(const char *text);
+
+/* The width to give printf for "%-*s" and "%*s", which count bytes, so that `text` takes `columns`.
+ */
+int text_field(const char *text, int columns);
 
 #endif

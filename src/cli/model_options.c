@@ -17,8 +17,8 @@ void model_options_init(struct model_options *options)
 const struct option_row model_rows[] = {
     {"model", 'm', "MODEL",
      N_("a folder or file with the weights, or the id of a model that ModelScope's or Hugging "
-        "Face's "
-        "own tool has fetched; default: the small demonstration model that comes with vinci"),
+        "Face's own tool has fetched; default: the small demonstration model that comes with "
+        "vinci"),
      OPTION_TEXT, FIELD(model), COMPLETE_FILE},
     {"log-level", 0, "LEVEL",
      N_("what to report on standard error: error, warn (the default), info or debug"),
@@ -42,9 +42,7 @@ const struct option_row engine_rows[] = {
      FIELD(ctx), .min = 1},
     {"activations", 0, "TYPE",
      N_("what quantised weights are multiplied with: int8 (the default) or f32, slower and nearer "
-        "to "
-        "the "
-        "reference"),
+        "to the reference"),
      OPTION_CHOICE, FIELD(activations), COMPLETE_WORDS, "int8|f32"},
     {"kv", 0, "TYPE", N_("how keys and values are kept: f16 (the default) or f32"), OPTION_CHOICE,
      FIELD(kv), COMPLETE_WORDS, "f16|f32"},
@@ -88,7 +86,7 @@ enum vinci_status model_path(const struct program *program, const struct model_o
                              char *path, size_t size, struct vinci_error *err)
 {
     if (!options->model && demonstration_model(path, size)) {
-        say("vinci: no --model, so this is the small demonstration model\n");
+        say(_("vinci: no --model, so this is the small demonstration model\n"));
         return VINCI_OK;
     }
     if (!options->model || !*options->model)

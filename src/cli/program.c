@@ -3,7 +3,6 @@
 #include "cli/program.h"
 
 #include "base/buf.h"
-#include "base/lang.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,11 +45,10 @@ static void on_stop_signal(int number)
 
 static void on_bus_error(int number)
 {
-    static const char text[] =
-        "vinci: a model file shrank or became unreadable while in use; its folder must not be "
-        "written to while vinci runs\n";
+    const char *text = _("vinci: a model file shrank or became unreadable while in use; its folder "
+                         "must not be written to while vinci runs\n");
     (void)number;
-    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    ssize_t n = write(STDERR_FILENO, text, strlen(text));
     (void)n;
     _exit(VINCI_IO);
 }
@@ -170,7 +168,7 @@ enum vinci_status program_finish_output(enum vinci_status status, struct vinci_e
     if (!failed || (status != VINCI_OK && status != VINCI_IO)) return status;
     if (output_error == EPIPE) return fail(err, VINCI_IO, "%s", "");
     return fail(err, VINCI_IO, "standard output: cannot write%s%s", output_error ? ": " : "",
-                output_error ? strerror(output_error) : "");
+                output_error ? _(strerror(output_error)) : "");
 }
 
 static void say_labelled(const char *label, const char *color, const char *text)

@@ -6,6 +6,7 @@
 #ifndef VINCI_CLI_PROGRAM_H
 #define VINCI_CLI_PROGRAM_H
 
+#include "base/lang.h"
 #include "base/status.h"
 
 struct program {

@@ -13,8 +13,7 @@
 const struct option_row sampling_rows[] = {
     {"temperature", 0, "X",
      N_("0: always the likeliest token; 1: the model's distribution; default: 0 for generate, 1 "
-        "for "
-        "chat"),
+        "for chat"),
      OPTION_FLOAT, SAMPLING(temperature), .max = 100},
     {"top-k", 0, "N", N_("draw from the N likeliest; 0 (the default): from all"), OPTION_U32,
      SAMPLING(top_k)},
