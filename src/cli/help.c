@@ -67,3 +67,9 @@ void help_overview(FILE *out)
           "'vinci --version' prints the version.\n",
           out);
 }
+
+void help_field(FILE *out, const char *label, int indent, const char *text)
+{
+    fprintf(out, "%-*s", indent, label);
+    print_wrapped(out, text, indent, indent);
+}
