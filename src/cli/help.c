@@ -112,3 +112,9 @@ void help_overview(FILE *out)
             "the language of messages.\n"),
           out);
 }
+
+void help_field(FILE *out, const char *label, int indent, const char *text)
+{
+    fprintf(out, "%-*s", indent, label);
+    print_wrapped(out, text, indent, indent);
+}
