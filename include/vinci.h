@@ -102,6 +102,7 @@ struct vinci_model_info {
     uint64_t file_bytes;         /* of all files */
     uint64_t weight_bytes;       /* of all tensors bound */
     uint64_t bytes_per_token;    /* weights read to decode one token at batch 1 */
+    uint64_t bytes_per_expert;   /* of these, for each of the n_experts_used: all layers together */
     uint64_t kv_bytes_per_token; /* f16, full layers only: what a longer context costs */
     uint64_t kv_window_bytes;    /* f16, window layers, constant per sequence */
     uint64_t converted_bytes;    /* weights that had to be copied into another layout at load */

@@ -147,7 +147,7 @@ static enum vinci_status print_json(const struct vinci_model_info *info, struct 
                   shortest(info->rope_theta), "factor", shortest(info->rope_factor));
     json_t *root = json_pack(
         "{s:o*, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, "
-        "s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
         "path", json_text(info->path), "container", container_key(info->container), "files",
         (json_int_t)info->n_files, "tensors", (json_int_t)info->n_tensors, "layers",
         (json_int_t)info->n_layers, "sliding_layers", (json_int_t)info->n_sliding_layers,
@@ -160,7 +160,8 @@ static enum vinci_status print_json(const struct vinci_model_info *info, struct 
         "tied_embeddings", info->tied_embeddings, "parameters", (json_int_t)info->n_params,
         "active_parameters", (json_int_t)info->n_params_active, "file_bytes",
         (json_int_t)info->file_bytes, "weight_bytes", (json_int_t)info->weight_bytes,
-        "bytes_per_token", (json_int_t)info->bytes_per_token, "kv_bytes_per_token",
+        "bytes_per_token", (json_int_t)info->bytes_per_token, "bytes_per_expert",
+        (json_int_t)info->bytes_per_expert, "kv_bytes_per_token",
         (json_int_t)info->kv_bytes_per_token, "kv_window_bytes", (json_int_t)info->kv_window_bytes,
         "converted_bytes", (json_int_t)info->converted_bytes, "dtypes", dtypes, "tokenizer",
         *info->tokenizer ? json_text(info->tokenizer) : json_null());

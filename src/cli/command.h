@@ -35,6 +35,7 @@ enum vinci_status fail_no_command(const char *name, struct vinci_error *err);
 extern const struct command command_info;
 extern const struct command command_devices;
 extern const struct command command_check;
+extern const struct command command_advise;
 extern const struct command command_tokenize;
 extern const struct command command_chat;
 extern const struct command command_generate;

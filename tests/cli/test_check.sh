@@ -1,4 +1,4 @@
-# `vinci check` and `vinci devices`: what is printed, that the JSON says the same, wrong arguments.
+# `vinci check`, `vinci devices`, `vinci advise`: what is printed, that the JSON says the same, wrong arguments.
 . tests/shell.sh
 
 expect 'devices' 0 devices
@@ -21,4 +21,11 @@ expect 'an NPU that is not there: the CPU is checked' 0 check --device npu:7 --s
 says 'an NPU that is not there: it is said' 'checking the CPU instead' "$err"
 expect 'no such device' 2 check --device gpu
 expect 'a size out of range' 2 check --size 1
+
+expect 'advise' 0 advise -m tests/vectors/golden/text
+says 'advise: measured' 'GB/s read' "$out"
+says 'advise: a command' 'vinci chat -m tests/vectors/golden/text' "$out"
+expect 'advise --json' 0 advise -m tests/vectors/golden/text --json
+says 'advise --json: limits' '"read_bytes_per_second"' "$out"
+expect 'advise: a model that is not there' 3 advise -m nowhere/nothing
 finish
