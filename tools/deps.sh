@@ -18,6 +18,7 @@ build pc:hwloc        libhwloc-dev    hwloc-devel
 build pc:libedit      libedit-dev     libedit-devel
 extra pc:md4c         libmd4c-dev     md4c-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
+test  xgettext        gettext         gettext
 END
 }
 

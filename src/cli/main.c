@@ -45,7 +45,8 @@ static enum vinci_status take_lang(int *argc, char **argv, struct vinci_error *e
         if (n >= *argc) return fail(err, VINCI_USAGE, "%s: an argument is missing", argv[1]);
         const char *name = n == 1 ? argv[1] + 7 : argv[2];
         if (!lang_choose(name))
-            return fail(err, VINCI_USAGE, "--%s: expected %s, got '%s'", "lang", "en, zh_CN", name);
+            return fail(err, VINCI_USAGE, "--%s: expected %s, got '%s'", "lang",
+                        _("one of en, zh_CN"), name);
         memmove(argv + 1, argv + 1 + n, (size_t)(*argc - n) * sizeof *argv); /* and the NULL */
         *argc -= n;
     }

@@ -173,18 +173,18 @@ enum vinci_status program_finish_output(enum vinci_status status, struct vinci_e
 
 static void say_labelled(const char *label, const char *color, const char *text)
 {
-    if (color) fprintf(stderr, "vinci: \033[%sm%s\033[0m %s\n", color, label, text);
-    else fprintf(stderr, "vinci: %s %s\n", label, text);
+    if (color) fprintf(stderr, "vinci: \033[%sm%s\033[0m%s\n", color, label, text);
+    else fprintf(stderr, "vinci: %s%s\n", label, text);
 }
 
 void say_error(const struct program *program, const char *text)
 {
-    say_labelled(_("error:"), program->color ? "1;31" : NULL, text);
+    say_labelled(_("error: "), program->color ? "1;31" : NULL, text);
 }
 
 void say_warning(const struct program *program, const char *text)
 {
-    say_labelled(_("warning:"), program->color ? "1;33" : NULL, text);
+    say_labelled(_("warning: "), program->color ? "1;33" : NULL, text);
 }
 
 void say(const char *format, ...)
