@@ -43,6 +43,7 @@ extern const struct command command_logits;
 extern const struct command command_bench;
 extern const struct command command_synth;
 extern const struct command command_harmony;
+extern const struct command command_top;
 extern const struct command command_help;
 
 #endif
