@@ -88,7 +88,7 @@ static const struct option_group groups[] = {{N_("Server"), server_rows, 0},
 
 static const struct command_example examples[] = {
     {"bench serve --num-prompts 64 --max-concurrency 16", N_("16 clients, 64 requests")},
-    {"bench serve --request-rate 2 --random-input-len 1024 --random-output-len 256 --json r.json",
+    {"bench serve --request-rate 2 --random-input-len 1024 --json r.json",
      N_("two requests a second, as they come in life")},
     {0}};
 
