@@ -115,6 +115,6 @@ void help_overview(FILE *out)
 
 void help_field(FILE *out, const char *label, int indent, const char *text)
 {
-    fprintf(out, "%*s", -text_field(label, indent), label);
+    fprintf(out, "%-*s", text_field(label, indent), label);
     print_wrapped(out, text, indent, indent);
 }
