@@ -3,6 +3,7 @@
 #ifndef VINCI_ENGINE_REQUEST_H
 #define VINCI_ENGINE_REQUEST_H
 
+#include "engine/constraint.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
 #include "engine/stop.h"
@@ -24,6 +25,7 @@ struct vinci_request {
     bool owns_session, holds_session; /* made for it; marked as in use by it */
     struct sampler *sampler;
     struct stop_matcher *stop;
+    struct constraint *constraint; /* NULL: none */
     struct vinci_utf8_stream utf8;
     int32_t *tokens; /* [capacity]: generated */
     size_t n_tokens, capacity;
