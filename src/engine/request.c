@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "engine/scheduler.h"
+#include "engine/script.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,20 @@ static enum vinci_status check_options(const struct vinci_engine *engine,
     return VINCI_OK;
 }
 
+/* Either the script's answer or what constrains the model's. */
+static enum vinci_status create_choice(struct vinci_request *request,
+                                       const struct vinci_request_options *options,
+                                       struct vinci_error *err)
+{
+    const struct script *script = request->engine->script;
+    uint32_t n_vocab = request->engine->model->config.n_vocab;
+    if (!script) return constraint_create(&request->constraint, options, n_vocab, err);
+    size_t n_words = (n_vocab + 31) / 32;
+    request->scripted_mask = array_new_zero(n_words, sizeof(uint32_t));
+    if (!request->scripted_mask) return fail_memory(err, n_words * 4, "a request's script");
+    return script_answer(script, options, n_vocab, &request->scripted, &request->n_scripted, err);
+}
+
 enum vinci_status request_create(struct vinci_request **out, struct vinci_engine *engine,
                                  const struct vinci_request_options *options,
                                  struct vinci_error *err)
@@ -67,9 +82,7 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
                                 engine->model->config.n_vocab, options->n_top_logprobs, err);
     if (status == VINCI_OK)
         status = stop_create(&request->stop, options->stop_strings, options->n_stop_strings, err);
-    if (status == VINCI_OK)
-        status =
-            constraint_create(&request->constraint, options, engine->model->config.n_vocab, err);
+    if (status == VINCI_OK) status = create_choice(request, options, err);
     if (status == VINCI_OK && request->owns_session)
         status = vinci_session_open(&request->session, engine, err);
     if (status == VINCI_OK && atomic_exchange(&request->session->in_use, true))
@@ -107,6 +120,8 @@ void request_destroy(struct vinci_request *request)
     sampler_free(request->sampler);
     stop_free(request->stop);
     constraint_free(request->constraint);
+    free(request->scripted);
+    free(request->scripted_mask);
     free(request->prompt);
     free(request->stop_tokens);
     free(request->tokens);
@@ -200,6 +215,21 @@ static enum vinci_status show_token(struct vinci_request *request, int32_t token
     return status;
 }
 
+/* As if the model had been sure: its log-probabilities are those of the model. */
+static enum vinci_status scripted_token(struct vinci_request *request, const float *logits,
+                                        int32_t *token, float *logprob, bool *done,
+                                        struct vinci_error *err)
+{
+    int32_t next = request->scripted[request->n_tokens];
+    uint32_t *mask = request->scripted_mask, bit = 1u << next % 32;
+    mask[next / 32] |= bit;
+    enum vinci_status status =
+        sampler_draw(request->sampler, logits, mask, request->n_tokens, token, logprob, err);
+    mask[next / 32] &= ~bit;
+    *done = request->n_tokens + 1 == request->n_scripted;
+    return status;
+}
+
 /* The next token, within the constraint; *done: nothing can follow it. */
 static enum vinci_status choose_token(struct vinci_request *request, const float *logits,
                                       int32_t *token, float *logprob, bool *done,
@@ -209,6 +239,7 @@ static enum vinci_status choose_token(struct vinci_request *request, const float
     const uint32_t *allowed = NULL;
     enum vinci_status status = VINCI_OK;
     *done = false;
+    if (request->scripted) return scripted_token(request, logits, token, logprob, done, err);
     if (constraint) status = constraint_mask(constraint, &allowed, err);
     if (status == VINCI_OK)
         status =

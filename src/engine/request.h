@@ -27,7 +27,10 @@ struct vinci_request {
     struct stop_matcher *stop;
     struct constraint *constraint; /* NULL: none */
     struct vinci_utf8_stream utf8;
-    int32_t *tokens; /* [capacity]: generated */
+    int32_t *scripted; /* [n_scripted]: what is generated instead of the model's choice, or NULL */
+    size_t n_scripted;
+    uint32_t *scripted_mask; /* [(n_vocab + 31) / 32] the next of them alone */
+    int32_t *tokens;         /* [capacity]: generated */
     size_t n_tokens, capacity;
     _Atomic enum request_state state; /* read by other threads */
     atomic_bool cancelled;
