@@ -22,7 +22,7 @@ PACKAGES := libpcre2-8 jansson yajl hwloc
 # For the program alone. Without md4c, whose package not every distribution has, `vinci chat` shows
 # answers as they are.
 MD4C := $(shell $(PKG_CONFIG) --exists md4c && echo md4c)
-CLI_PACKAGES := libedit libcurl $(MD4C)
+CLI_PACKAGES := libedit libcurl libmicrohttpd $(MD4C)
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # The numeric contract (docs/kernels.md): fma only where it is written.

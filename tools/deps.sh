@@ -17,6 +17,7 @@ build pc:yajl         libyajl-dev     yajl-devel
 build pc:hwloc        libhwloc-dev    hwloc-devel
 build pc:libcurl      libcurl4-openssl-dev libcurl-devel
 build pc:libedit      libedit-dev     libedit-devel
+build pc:libmicrohttpd libmicrohttpd-dev libmicrohttpd-devel
 extra pc:md4c         libmd4c-dev     md4c-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
 test  xgettext        gettext         gettext

@@ -326,9 +326,11 @@ static enum vinci_status read_goodput(const char *list, struct result *result,
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
+/* Negative columns: on the left. */
 static void print_cell(FILE *out, const char *text, int columns)
 {
-    fprintf(out, "%*s", text_field(text, columns), text);
+    int width = columns < 0 ? -text_field(text, -columns) : text_field(text, columns);
+    fprintf(out, "%*s", width, text);
 }
 
 static void print_readable(FILE *out, const struct result *r, const struct load_request *requests,

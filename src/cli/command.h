@@ -40,6 +40,7 @@ extern const struct command command_tokenize;
 extern const struct command command_chat;
 extern const struct command command_generate;
 extern const struct command command_logits;
+extern const struct command command_serve;
 extern const struct command command_bench;
 extern const struct command command_bench_serve;
 extern const struct command command_synth;

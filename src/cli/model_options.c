@@ -49,6 +49,10 @@ const struct option_row engine_rows[] = {
     {"cpu-level", 0, "LEVEL",
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
+    {"script", 0, "FILE",
+     "for testing clients: give the answers in FILE in place of the model's choice; JSON lines "
+     "{\"when\": text that the last message contains, or null, \"text\": the answer in harmony}",
+     OPTION_TEXT, FIELD(script), COMPLETE_FILE},
     {0}};
 
 void log_to_stderr(void *user, enum vinci_log_level level, const char *message)
@@ -123,6 +127,7 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.n_seqs = n_seqs;
     engine.activations = (enum vinci_activations)options->activations;
     engine.kv_type = (enum vinci_kv_type)options->kv;
+    engine.script = options->script;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

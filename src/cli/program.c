@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@ const struct program_variable program_variables[] = {
     {"HF_HOME", "Hugging Face's folder, instead of ~/.cache/huggingface"},
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
     {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
+    {"NOTIFY_SOCKET", "where 'vinci serve' tells systemd that it is ready"},
     {"NO_COLOR", "if set and not empty, no colours on the terminal"},
     {"LC_ALL, LC_MESSAGES, LANG, LANGUAGE",
      "Chinese messages for zh_CN, English ones for everything else; see --lang"},
@@ -136,6 +139,7 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     program->progress = isatty(STDERR_FILENO) && !dumb;
     program->redraw = isatty(STDOUT_FILENO) && !dumb;
     program->color = program->progress && !program->no_color;
+    program->notify_socket = variable("NOTIFY_SOCKET");
     if (!find_caches(program) || !find_state(program))
         return fail_memory(err, 4096, "the environment");
     return VINCI_OK;
@@ -147,6 +151,22 @@ void program_release(struct program *program)
     free(program->modelscope);
     free(program->huggingface);
     *program = (struct program){0};
+}
+
+/* A datagram to a socket whose name may be abstract, then written with '@'. */
+void program_notify(const struct program *program, const char *state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t n = program->notify_socket ? strlen(program->notify_socket) : 0;
+    if (n < 2 || n >= sizeof address.sun_path) return;
+    memcpy(address.sun_path, program->notify_socket, n);
+    if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return;
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+    (void)sent; /* nobody to tell it to */
+    close(fd);
 }
 
 bool output(const char *bytes, size_t n)

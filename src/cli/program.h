@@ -18,6 +18,7 @@ struct program {
     bool no_color;           /* asked for by the environment */
     char *state_folder;      /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
+    const char *notify_socket; /* of the service manager that started us; NULL: none */
 };
 
 /* Reads the environment; opens what is missing of descriptors 0, 1 and 2 (in a way that reading or
@@ -27,6 +28,9 @@ struct program {
  *   SIGBUS           says that a mapped file shrank, exit code VINCI_IO */
 enum vinci_status program_init(struct program *program, struct vinci_error *err);
 void program_release(struct program *program);
+
+/* Tells the service manager a state, such as "READY=1" (sd_notify(3)); without one, nothing. */
+void program_notify(const struct program *program, const char *state);
 
 /* Ctrl-C was pressed. */
 bool interrupted(void);

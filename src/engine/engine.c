@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "engine/scheduler.h"
+#include "engine/script.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,8 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         status = forward_create(&engine->forward, engine->model, engine->device, engine->cache,
                                 &engine->limits, err);
     if (status == VINCI_OK) status = scheduler_create(&engine->scheduler, engine, err);
+    if (status == VINCI_OK && options->script)
+        status = script_open(&engine->script, options->script, err);
     if (status != VINCI_OK) {
         vinci_engine_close(engine);
         return status;
@@ -99,6 +102,7 @@ void vinci_engine_close(struct vinci_engine *engine)
 {
     if (!engine) return;
     scheduler_destroy(engine->scheduler);
+    script_close(engine->script);
     forward_destroy(engine->forward);
     kv_cache_destroy(engine->cache);
     if (engine->device) engine->device->ops->destroy(engine->device);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 struct scheduler;
+struct script;
 
 struct vinci_engine {
     struct model *model;
@@ -15,6 +16,7 @@ struct vinci_engine {
     struct kv_cache *cache;
     struct forward *forward;
     struct scheduler *scheduler;
+    struct script *script; /* NULL: the model chooses */
     struct device_limits limits;
     struct vinci_model_info model_info;
     const char *cpu_level;

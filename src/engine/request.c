@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "engine/scheduler.h"
+#include "engine/script.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,20 @@ static enum vinci_status check_options(const struct vinci_engine *engine,
     return VINCI_OK;
 }
 
+/* Either the script's answer or what constrains the model's. */
+static enum vinci_status create_choice(struct vinci_request *request,
+                                       const struct vinci_request_options *options,
+                                       struct vinci_error *err)
+{
+    const struct script *script = request->engine->script;
+    uint32_t n_vocab = request->engine->model->config.n_vocab;
+    if (!script) return constraint_create(&request->constraint, options, n_vocab, err);
+    size_t n_words = (n_vocab + 31) / 32;
+    request->scripted_mask = array_new_zero(n_words, sizeof(uint32_t));
+    if (!request->scripted_mask) return fail_memory(err, n_words * 4, "a request's script");
+    return script_answer(script, options, n_vocab, &request->scripted, &request->n_scripted, err);
+}
+
 enum vinci_status request_create(struct vinci_request **out, struct vinci_engine *engine,
                                  const struct vinci_request_options *options,
                                  struct vinci_error *err)
@@ -67,6 +82,7 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
                                 engine->model->config.n_vocab, options->n_top_logprobs, err);
     if (status == VINCI_OK)
         status = stop_create(&request->stop, options->stop_strings, options->n_stop_strings, err);
+    if (status == VINCI_OK) status = create_choice(request, options, err);
     if (status == VINCI_OK && request->owns_session)
         status = vinci_session_open(&request->session, engine, err);
     if (status == VINCI_OK && atomic_exchange(&request->session->in_use, true))
@@ -80,6 +96,8 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
         sampler_accept(request->sampler, request->prompt[i], true);
     request->options.prompt = request->prompt;
     request->options.stop_tokens = request->stop_tokens;
+    request->options.grammar = NULL;             /* the constraint retains it */
+    request->options.turn = NULL;                /* and has copied this */
     request->options.stop_strings = NULL;        /* the matcher has its own copy */
     request->options.sampling.logit_bias = NULL; /* and so has the sampler */
     request->result.n_prompt = options->n_prompt;
@@ -101,6 +119,9 @@ void request_destroy(struct vinci_request *request)
     if (request->owns_session) vinci_session_close(request->session);
     sampler_free(request->sampler);
     stop_free(request->stop);
+    constraint_free(request->constraint);
+    free(request->scripted);
+    free(request->scripted_mask);
     free(request->prompt);
     free(request->stop_tokens);
     free(request->tokens);
@@ -175,8 +196,10 @@ static enum vinci_status show_bytes(struct vinci_request *request, const char *b
     return status;
 }
 
-static enum vinci_status show_token(struct vinci_request *request, int32_t token, struct buf *text,
-                                    enum vinci_finish *finish, struct vinci_error *err)
+/* `done`: the constraint lets nothing follow. */
+static enum vinci_status show_token(struct vinci_request *request, int32_t token, bool done,
+                                    struct buf *text, enum vinci_finish *finish,
+                                    struct vinci_error *err)
 {
     const struct vinci_tokenizer *tokenizer = request->options.tokenizer;
     struct stop_text shown = {"", 0, -1};
@@ -186,9 +209,42 @@ static enum vinci_status show_token(struct vinci_request *request, int32_t token
     if (tokenizer && !vinci_token_is_special(tokenizer, token) && !is_stop_token(request, token))
         bytes = vinci_token_bytes(tokenizer, token, &n);
     if (bytes) status = show_bytes(request, bytes, n, false, text, &shown, err);
-    *finish = finish_after(request, token, &shown);
+    *finish = done ? VINCI_FINISH_STOP : finish_after(request, token, &shown);
     if (status == VINCI_OK && *finish != VINCI_FINISH_NONE && shown.match < 0)
         status = show_bytes(request, "", 0, true, text, &shown, err);
+    return status;
+}
+
+/* As if the model had been sure: its log-probabilities are those of the model. */
+static enum vinci_status scripted_token(struct vinci_request *request, const float *logits,
+                                        int32_t *token, float *logprob, bool *done,
+                                        struct vinci_error *err)
+{
+    int32_t next = request->scripted[request->n_tokens];
+    uint32_t *mask = request->scripted_mask, bit = 1u << next % 32;
+    mask[next / 32] |= bit;
+    enum vinci_status status =
+        sampler_draw(request->sampler, logits, mask, request->n_tokens, token, logprob, err);
+    mask[next / 32] &= ~bit;
+    *done = request->n_tokens + 1 == request->n_scripted;
+    return status;
+}
+
+/* The next token, within the constraint; *done: nothing can follow it. */
+static enum vinci_status choose_token(struct vinci_request *request, const float *logits,
+                                      int32_t *token, float *logprob, bool *done,
+                                      struct vinci_error *err)
+{
+    struct constraint *constraint = request->constraint;
+    const uint32_t *allowed = NULL;
+    enum vinci_status status = VINCI_OK;
+    *done = false;
+    if (request->scripted) return scripted_token(request, logits, token, logprob, done, err);
+    if (constraint) status = constraint_mask(constraint, &allowed, err);
+    if (status == VINCI_OK)
+        status =
+            sampler_draw(request->sampler, logits, allowed, request->n_tokens, token, logprob, err);
+    if (status == VINCI_OK && constraint) status = constraint_accept(constraint, *token, done, err);
     return status;
 }
 
@@ -199,9 +255,10 @@ void request_next_token(struct vinci_request *request, const float *logits)
     int32_t token;
     float logprob = 0;
     enum vinci_finish finish = VINCI_FINISH_NONE;
+    bool done;
     size_t index = request->n_tokens;
 
-    if (sampler_draw(request->sampler, logits, NULL, index, &token, &logprob, &err) != VINCI_OK) {
+    if (choose_token(request, logits, &token, &logprob, &done, &err) != VINCI_OK) {
         request_fail(request, &err);
         return;
     }
@@ -215,7 +272,7 @@ void request_next_token(struct vinci_request *request, const float *logits)
         return;
     }
     sampler_accept(request->sampler, token, false);
-    if (show_token(request, token, &text, &finish, &err) != VINCI_OK) {
+    if (show_token(request, token, done, &text, &finish, &err) != VINCI_OK) {
         request_fail(request, &err);
         buf_free(&text);
         return;

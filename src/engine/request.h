@@ -3,6 +3,7 @@
 #ifndef VINCI_ENGINE_REQUEST_H
 #define VINCI_ENGINE_REQUEST_H
 
+#include "engine/constraint.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
 #include "engine/stop.h"
@@ -24,8 +25,12 @@ struct vinci_request {
     bool owns_session, holds_session; /* made for it; marked as in use by it */
     struct sampler *sampler;
     struct stop_matcher *stop;
+    struct constraint *constraint; /* NULL: none */
     struct vinci_utf8_stream utf8;
-    int32_t *tokens; /* [capacity]: generated */
+    int32_t *scripted; /* [n_scripted]: what is generated instead of the model's choice, or NULL */
+    size_t n_scripted;
+    uint32_t *scripted_mask; /* [(n_vocab + 31) / 32] the next of them alone */
+    int32_t *tokens;         /* [capacity]: generated */
     size_t n_tokens, capacity;
     _Atomic enum request_state state; /* read by other threads */
     atomic_bool cancelled;
