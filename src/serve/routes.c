@@ -27,6 +27,8 @@ static const struct route routes[] = {
     {"DELETE", "/v1/responses/*", handle_response_delete, .open = false},
     {"POST", "/tokenize", handle_tokenize, .open = false},
     {"POST", "/detokenize", handle_detokenize, .open = false},
+    {"POST", "/v1/messages", handle_messages, .anthropic = true},
+    {"POST", "/v1/messages/count_tokens", handle_count_tokens, .anthropic = true},
     {"GET", "/v1/models", handle_models, .open = false},
     {"GET", "/v1/models/*", handle_model, .open = false},
     {"GET", "/health", handle_health, .open = true, .quiet = true},
