@@ -1,19 +1,12 @@
 /* chat.c - /v1/chat/completions: answers, whole and streamed. */
+#include "serve/call.h"
 #include "serve/chat_in.h"
-#include "serve/generation.h"
-#include "serve/json_out.h"
-#include "serve/routes.h"
-#include "serve/server.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct chat {
-    struct exchange *exchange;
-    struct params params;
-    struct generation *generation;
-    char id[40];
-    int64_t created;
+    struct call call;
     struct buf head; /* of every chunk, up to the choices */
     struct buf *out; /* while pieces are written */
     bool begun, ended, failed;
@@ -23,27 +16,15 @@ static void chat_free(void *stream)
 {
     struct chat *chat = stream;
     if (!chat) return;
-    generation_release(chat->generation);
-    params_release(&chat->params);
+    call_release(&chat->call);
     buf_free(&chat->head);
     free(chat);
 }
 
-static const char *finish_name(enum choice_finish finish)
-{
-    switch (finish) {
-    case CHOICE_LENGTH: return "length";
-    case CHOICE_CALLS: return "tool_calls";
-    case CHOICE_FAILED: return "error";
-    default: return "stop";
-    }
-}
-
-static void write_usage(struct json_out *out, const struct chat *chat)
+static void write_usage(struct json_out *out, struct chat *chat)
 {
     struct usage usage;
-    struct exchange *x = chat->exchange;
-    generation_usage(chat->generation, &usage);
+    call_usage(&chat->call, &usage);
     out_key(out, "usage");
     out_begin(out, '{');
     out_key_int(out, "prompt_tokens", (int64_t)usage.n_prompt);
@@ -58,10 +39,6 @@ static void write_usage(struct json_out *out, const struct chat *chat)
     out_key_int(out, "reasoning_tokens", (int64_t)usage.n_reasoning);
     out_end(out, '}');
     out_end(out, '}');
-    x->n_prompt = usage.n_prompt;
-    x->n_cached = usage.n_cached;
-    x->n_generated = usage.n_generated;
-    x->finish = finish_name(chat->generation->choices[0].finish);
 }
 
 static void write_call(struct json_out *out, const struct item *item, int index, bool streaming)
@@ -81,25 +58,11 @@ static void write_call(struct json_out *out, const struct item *item, int index,
 
 /* ---- whole answers ------------------------------------------------------------------------- */
 
-/* Texts of all items of a kind, an empty line between them. */
-static bool join(const struct choice *choice, enum item_kind kind, struct buf *text)
-{
-    size_t n = 0;
-    bool ok = true;
-    for (size_t i = 0; i < choice->n_items; i++) {
-        const struct item *item = &choice->items[i];
-        if (item->kind != kind) continue;
-        if (n++ && text->size) ok = ok && buf_append(text, "\n\n", 2);
-        ok = ok && buf_append(text, item->text.data ? item->text.data : "", item->text.size);
-    }
-    return ok;
-}
-
 static void write_message(struct json_out *out, const struct choice *choice)
 {
     struct buf text = {0}, reasoning = {0};
     size_t n_calls = 0;
-    if (!join(choice, ITEM_TEXT, &text) || !join(choice, ITEM_REASONING, &reasoning))
+    if (!join_items(choice, ITEM_TEXT, &text) || !join_items(choice, ITEM_REASONING, &reasoning))
         out->failed = true;
     for (size_t i = 0; i < choice->n_items; i++) n_calls += choice->items[i].kind == ITEM_CALL;
     out_begin(out, '{');
@@ -127,7 +90,7 @@ static void write_all_logprobs(struct json_out *out, const struct chat *chat,
                                const struct choice *choice)
 {
     out_key(out, "logprobs");
-    if (!chat->params.logprobs) {
+    if (!chat->call.params.logprobs) {
         out_null(out);
         return;
     }
@@ -135,20 +98,20 @@ static void write_all_logprobs(struct json_out *out, const struct chat *chat,
     out_key(out, "content");
     out_begin(out, '[');
     for (size_t i = 0; i < choice->n_items; i++)
-        write_logprobs(out, chat->generation, &choice->items[i], 0, 0);
+        write_logprobs(out, chat->call.generation, &choice->items[i], 0, 0);
     out_end(out, ']');
     out_key_null(out, "refusal");
     out_end(out, '}');
 }
 
-static void write_completion(struct json_out *out, const struct chat *chat)
+static void write_completion(struct json_out *out, struct chat *chat)
 {
-    const struct generation *g = chat->generation;
+    const struct generation *g = chat->call.generation;
     out_begin(out, '{');
-    out_key_str(out, "id", chat->id);
+    out_key_str(out, "id", chat->call.id);
     out_key_str(out, "object", "chat.completion");
-    out_key_int(out, "created", chat->created);
-    out_key_str(out, "model", chat->exchange->model);
+    out_key_int(out, "created", chat->call.created);
+    out_key_str(out, "model", chat->call.exchange->model);
     out_key(out, "choices");
     out_begin(out, '[');
     for (uint32_t i = 0; i < g->n_choices; i++) {
@@ -172,12 +135,12 @@ static bool write_head(struct chat *chat)
 {
     struct json_out out = {.buf = &chat->head};
     out_begin(&out, '{');
-    out_key_str(&out, "id", chat->id);
+    out_key_str(&out, "id", chat->call.id);
     out_key_str(&out, "object", "chat.completion.chunk");
-    out_key_int(&out, "created", chat->created);
-    out_key_str(&out, "model", chat->exchange->model);
+    out_key_int(&out, "created", chat->call.created);
+    out_key_str(&out, "model", chat->call.exchange->model);
     out_key_str(&out, "system_fingerprint", "vinci-" VINCI_VERSION);
-    if (chat->params.include_usage) out_key_null(&out, "usage");
+    if (chat->call.params.include_usage) out_key_null(&out, "usage");
     return !out.failed;
 }
 
@@ -206,7 +169,7 @@ static void end_chunk(struct chat *chat, struct json_out *out, const struct item
         out_begin(out, '{');
         out_key(out, "content");
         out_begin(out, '[');
-        write_logprobs(out, chat->generation, item, item->reported, item->top_reported);
+        write_logprobs(out, chat->call.generation, item, item->reported, item->top_reported);
         out_end(out, ']');
         out_key_null(out, "refusal");
         out_end(out, '}');
@@ -280,7 +243,7 @@ static void write_begin(struct chat *chat, const struct choice *choice, const st
 static void on_piece(void *user, const struct piece *piece)
 {
     struct chat *chat = user;
-    const struct choice *choice = &chat->generation->choices[piece->choice];
+    const struct choice *choice = &chat->call.generation->choices[piece->choice];
     switch (piece->kind) {
     case PIECE_BEGIN: write_begin(chat, choice, piece); break;
     case PIECE_DELTA: write_delta(chat, choice, piece); break;
@@ -296,7 +259,7 @@ static void on_piece(void *user, const struct piece *piece)
 
 static void write_roles(struct chat *chat)
 {
-    for (uint32_t i = 0; i < chat->generation->n_choices; i++) {
+    for (uint32_t i = 0; i < chat->call.generation->n_choices; i++) {
         struct json_out out = begin_chunk(chat, i);
         out_key_str(&out, "role", "assistant");
         out_key_str(&out, "content", "");
@@ -308,13 +271,13 @@ static void write_roles(struct chat *chat)
 static void write_end(struct chat *chat)
 {
     struct json_out out = {.buf = chat->out};
-    struct json_out nowhere = {.buf = &(struct buf){0}};
-    if (chat->generation->failed) {
+    struct usage usage;
+    call_usage(&chat->call, &usage);
+    if (chat->call.generation->failed) {
         out.failed = !buf_append(out.buf, "data: ", 6);
-        write_error_object(out.buf, false, &chat->generation->error);
+        write_error_object(out.buf, false, &chat->call.generation->error);
         buf_append(out.buf, "\n\n", 2);
-        chat->exchange->finish = "error";
-    } else if (chat->params.include_usage) {
+    } else if (chat->call.params.include_usage) {
         /* The head ends in a null usage; this chunk has its own. */
         size_t n = chat->head.size - strlen(",\"usage\":null");
         out.failed = !buf_append(out.buf, "data: ", 6) || !buf_append(out.buf, chat->head.data, n);
@@ -325,9 +288,6 @@ static void write_end(struct chat *chat)
         write_usage(&out, chat);
         out_end(&out, '}');
         buf_append(out.buf, "\n\n", 2);
-    } else {
-        write_usage(&nowhere, chat); /* for the log */
-        buf_free(nowhere.buf);
     }
     buf_append(out.buf, "data: [DONE]\n\n", 14);
     chat->ended = true;
@@ -336,13 +296,13 @@ static void write_end(struct chat *chat)
 static bool chat_next(void *stream, struct buf *to)
 {
     struct chat *chat = stream;
-    double seconds = chat->exchange->server->options.keep_alive_seconds;
+    double seconds = chat->call.exchange->server->options.keep_alive_seconds;
     chat->out = to;
     if (!chat->begun) {
         write_roles(chat);
         return !chat->failed;
     }
-    enum generation_state state = generation_next(chat->generation, seconds, on_piece, chat);
+    enum generation_state state = generation_next(chat->call.generation, seconds, on_piece, chat);
     if (state == GENERATION_IDLE) buf_append(to, ": keep-alive\n\n", 14);
     if (state == GENERATION_DONE) write_end(chat);
     return !chat->ended && !chat->failed;
@@ -350,39 +310,25 @@ static bool chat_next(void *stream, struct buf *to)
 
 /* ---- the handler --------------------------------------------------------------------------- */
 
-static void answer_whole(struct exchange *x, struct chat *chat)
-{
-    struct json_out out = {.buf = &x->out};
-    while (generation_next(chat->generation, 60, NULL, NULL) != GENERATION_DONE) {}
-    if (chat->generation->failed) {
-        answer_error(x, &chat->generation->error);
-        return;
-    }
-    write_completion(&out, chat);
-    answer_written(x, &out);
-}
-
 void handle_chat(struct exchange *x)
 {
     struct api_error error = {0};
-    json_t *body = NULL;
+    struct json_out out = {.buf = &x->out};
     struct chat *chat = array_new_zero(1, sizeof *chat);
-    bool ok = chat ? json_in(&body, x->body.data, x->body.size, &error) : api_fail_memory(&error);
-    if (ok) {
-        chat->exchange = x;
-        chat->created = (int64_t)time(NULL);
-        make_id(chat->id, "chatcmpl-");
-    }
-    ok = ok && check_model(x, body, &error) && params_init(&chat->params, &error) &&
-         chat_in(&chat->params, body, &error) &&
-         generation_start(&chat->generation, x->server, &chat->params, x->fd, &error);
-    json_decref(body);
-    if (ok && chat->params.stream && !write_head(chat)) ok = api_fail_memory(&error);
-    if (ok && chat->params.stream) {
+    bool ok = chat || api_fail_memory(&error);
+    ok = ok && call_begin(&chat->call, x, "chatcmpl-", &error) &&
+         chat_in(&chat->call.params, chat->call.body, &error) &&
+         generation_start(&chat->call.generation, x->server, &chat->call.params, x->fd, &error);
+    if (ok && chat->call.params.stream && !write_head(chat)) ok = api_fail_memory(&error);
+    if (ok && chat->call.params.stream) {
         answer_stream(x, chat_next, chat_free, chat);
         return;
     }
-    if (ok) answer_whole(x, chat);
-    else answer_error(x, &error);
+    if (!ok) {
+        answer_error(x, &error);
+    } else if (call_wait(&chat->call)) {
+        write_completion(&out, chat);
+        answer_written(x, &out);
+    }
     chat_free(chat);
 }

@@ -110,7 +110,7 @@ static size_t may_become_stop(const struct generation *g, const struct buf *text
 static void stop_choice(struct choice *choice)
 {
     choice->stopped = true;
-    loop_cancel(&choice->job);
+    loop_satisfied(&choice->job);
 }
 
 /* Text of an answer: through the stop strings. */
@@ -419,6 +419,10 @@ static void set_options(struct choice *choice, const struct server *server, size
     options->stop_tokens = g->stops;
     options->n_stop_tokens = params->ignore_eos ? 0 : g->n_stops;
     if (params->logprobs) options->n_top_logprobs = params->top_logprobs ? params->top_logprobs : 1;
+    options->priority = params->priority;
+    options->fair_key = params->fair_key;
+    options->tokenizer = g->tokenizer;
+    if (choice->parser && !params->ignore_eos) options->turn = &g->rules.turn;
     choice->job.waiter = &g->waiter;
     choice->job.arrived = clock_seconds();
 }
@@ -459,7 +463,8 @@ static bool begin(struct generation **out, struct generation *g, const struct se
 {
     const struct params *params = g->params;
     struct vinci_error err = {0};
-    bool ok = check_prompts(g, server, error);
+    bool ok = check_prompts(g, server, error) &&
+              (raw || rules_make(&g->rules, params, g->tokenizer, error));
     if (ok && vinci_harmony_stop_tokens(g->tokenizer, g->stops, &g->n_stops, &err) != VINCI_OK)
         g->n_stops = 0; /* a tokenizer without harmony's tokens: raw texts only */
     size_t n = g->n_prompts * params->n;
@@ -471,9 +476,9 @@ static bool begin(struct generation **out, struct generation *g, const struct se
         choice->index = (uint32_t)i;
         choice->finish = CHOICE_FAILED; /* until it is submitted */
         g->n_choices++;
-        set_options(choice, server, i / params->n, (uint32_t)(i % params->n));
         if (!raw) ok = open_parser(choice, forced, n_forced, error);
         else if (!begin_item(choice, ITEM_TEXT)) ok = api_fail_memory(error);
+        set_options(choice, server, i / params->n, (uint32_t)(i % params->n));
     }
     ok = ok && submit(g, error);
     if (ok) *out = g;
@@ -559,6 +564,7 @@ void generation_release(struct generation *g)
     pthread_mutex_unlock(&g->waiter.lock);
     for (uint32_t i = 0; i < g->n_choices; i++) release_choice(&g->choices[i]);
     for (size_t i = 0; g->prompts && i < g->n_prompts; i++) vinci_free(g->prompts[i]);
+    rules_release(&g->rules);
     free(g->choices);
     free(g->prompts);
     free(g->prompt_sizes);

@@ -20,6 +20,7 @@
 #include "serve/json_in.h"
 #include "serve/loop.h"
 #include "serve/params.h"
+#include "serve/rules.h"
 
 enum item_kind { ITEM_REASONING, ITEM_TEXT, ITEM_CALL };
 
@@ -80,6 +81,7 @@ struct generation {
     size_t *prompt_sizes, n_prompts;
     int32_t stops[VINCI_HARMONY_STOP_TOKENS_MAX];
     size_t n_stops;
+    struct rules rules; /* of a turn in harmony */
     bool failed;
     struct api_error error; /* when failed */
     piece_fn *on_piece;     /* during generation_next */

@@ -25,6 +25,8 @@ struct exchange {
     double arrived;
     const struct route *route; /* NULL: there is none */
     uint32_t key;              /* which API key, from 1; 0: none */
+    uint64_t owner;            /* goes with the key; 0: no keys are asked for */
+    uint64_t fair_key;         /* whose turn it takes: the key's, else the address's */
     struct buf body;
     bool too_large, started, answered;
 

@@ -99,12 +99,21 @@ bool keys_wanted(const struct keys *keys)
     return keys->path != NULL;
 }
 
-bool keys_accept(struct keys *keys, const char *key, uint32_t *index)
+/* FNV-1a over the whole slot. */
+static uint64_t hash(const unsigned char bytes[KEY_BYTES_MAX + 1])
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i <= KEY_BYTES_MAX; i++) sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
+bool keys_accept(struct keys *keys, const char *key, uint32_t *index, uint64_t *owner)
 {
     struct slot candidate = {{0}};
     size_t n = key ? strlen(key) : 0;
     uint32_t found = 0;
     *index = 0;
+    *owner = 0;
     if (!keys_wanted(keys)) return true;
     if (n == 0 || n > KEY_BYTES_MAX) return false;
     memcpy(candidate.bytes, key, n);
@@ -117,5 +126,6 @@ bool keys_accept(struct keys *keys, const char *key, uint32_t *index)
     }
     pthread_mutex_unlock(&keys->lock);
     *index = found;
+    *owner = found ? hash(candidate.bytes) : 0;
     return found != 0;
 }

@@ -19,8 +19,9 @@ void keys_close(struct keys *keys);
 /* Whether keys are asked for at all. */
 bool keys_wanted(const struct keys *keys);
 
-/* Takes the same time for every wrong key. `key` NULL is no key. *index is the key's line among the
- * keys, from 1; 0 without keys. */
-bool keys_accept(struct keys *keys, const char *key, uint32_t *index);
+/* Takes the same time for every wrong key. `key` NULL is no key. *index is the key's place among
+ * the keys, from 1; *owner a number that goes with the key itself, also after a reload. Both are 0
+ * where no keys are asked for. */
+bool keys_accept(struct keys *keys, const char *key, uint32_t *index, uint64_t *owner);
 
 #endif

@@ -18,8 +18,7 @@ struct loop {
     size_t n_jobs;
     bool stopping, refusing, failed, cancel_all;
     struct vinci_error error; /* why the engine failed */
-    uint64_t kv_bytes;
-    struct pollfd *polls; /* [polls_capacity] */
+    struct pollfd *polls;     /* [polls_capacity] */
     size_t polls_capacity;
 };
 
@@ -112,6 +111,8 @@ static void end_job(struct loop *loop, struct job *job, const struct vinci_reque
 {
     struct waiter *waiter = job->waiter;
     struct vinci_request_result ended = *result;
+    if (ended.finish == VINCI_FINISH_CANCELLED && atomic_load(&job->satisfied))
+        ended.finish = VINCI_FINISH_STOP;
     if (job->out_of_memory || job->too_slow) ended.finish = VINCI_FINISH_ERROR;
     if (job->out_of_memory) fail_memory(&ended.error, 0, "a request's tokens");
     if (job->too_slow)
@@ -207,21 +208,14 @@ static void fail_active(struct loop *loop, const struct vinci_error *error)
 static void step(struct loop *loop)
 {
     struct vinci_error err = {0};
-    struct vinci_engine_info info;
     size_t n_active = 0;
     enum vinci_status status = vinci_engine_step(loop->engine, &n_active, &err);
     collect_done(loop);
     if (status != VINCI_OK) fail_active(loop, &err);
-    vinci_engine_info(loop->engine, &info);
-    pthread_mutex_lock(&loop->metrics->lock);
-    loop->metrics->steps++;
-    pthread_mutex_unlock(&loop->metrics->lock);
+    if (status == VINCI_OK) return;
     pthread_mutex_lock(&loop->lock);
-    loop->kv_bytes = info.kv_bytes;
-    if (status != VINCI_OK) {
-        loop->failed = true;
-        loop->error = err;
-    }
+    loop->failed = true;
+    loop->error = err;
     pthread_mutex_unlock(&loop->lock);
 }
 
@@ -303,10 +297,16 @@ void loop_cancel(struct job *job)
     atomic_store(&job->cancelled, true);
 }
 
+void loop_satisfied(struct job *job)
+{
+    atomic_store(&job->satisfied, true);
+    atomic_store(&job->cancelled, true);
+}
+
 void loop_state(struct loop *loop, struct loop_state *state)
 {
     pthread_mutex_lock(&loop->lock);
-    *state = (struct loop_state){loop->n_jobs, loop->failed, loop->kv_bytes};
+    *state = (struct loop_state){loop->n_jobs, loop->failed};
     pthread_mutex_unlock(&loop->lock);
 }
 

@@ -49,7 +49,7 @@ struct job {
     bool done;
     struct vinci_request_result result; /* once done */
 
-    atomic_bool cancelled;
+    atomic_bool cancelled, satisfied;
 
     /* The loop's own. */
     struct loop *loop;
@@ -71,10 +71,12 @@ bool loop_submit(struct loop *loop, struct job *job);
 /* Takes effect within one step; the job still ends by `done`. */
 void loop_cancel(struct job *job);
 
+/* The same, because nothing more is wanted: it counts as a stop. */
+void loop_satisfied(struct job *job);
+
 struct loop_state {
     size_t n_jobs; /* submitted and not done */
     bool failed;   /* the engine cannot go on */
-    uint64_t kv_bytes;
 };
 void loop_state(struct loop *loop, struct loop_state *state);
 

@@ -188,8 +188,9 @@ bool metrics_write(struct metrics *metrics, const struct metrics_now *now, struc
         snprintf(extra, sizeof extra, ",class=\"%uxx\"", class);
         sample(&w, "vinci:http_responses_total", extra, (double)metrics->http[class]);
     }
-    single(&w, "vinci:engine_steps_total", "Steps of the engine.", "counter",
-           (double)metrics->steps);
+    single(&w, "vinci:engine_steps_total", "Steps of the engine.", "counter", (double)now->n_steps);
+    single(&w, "vllm:num_preemptions_total", "Times that a request gave its memory to others.",
+           "counter", (double)now->n_preempted);
 #define X(field, name, help, bounds) write_histogram(&w, name, help, &metrics->field, bounds);
     METRICS_HISTOGRAMS(X)
 #undef X

@@ -36,7 +36,6 @@ struct metrics {
     uint64_t prompt_tokens, generated_tokens, cached_tokens;
     uint64_t finished_stop, finished_length, finished_abort, finished_error;
     uint64_t http[6]; /* answers by class: [2] is 2xx */
-    uint64_t steps;
 #define X(field, name, help, bounds) struct histogram field;
     METRICS_HISTOGRAMS(X)
 #undef X
@@ -59,7 +58,7 @@ struct metrics_now {
     const char *model;
     uint32_t n_running, n_waiting, n_connections;
     double kv_use; /* 0 to 1 */
-    uint64_t kv_bytes;
+    uint64_t kv_bytes, n_preempted, n_steps;
 };
 
 /* Prometheus' text format 0.0.4. False: no memory. */

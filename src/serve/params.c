@@ -256,6 +256,7 @@ static bool set_schema(struct params *params, const json_t *object, const char *
     if (schema && !json_is_object(schema))
         return api_bad(error, where, "Invalid '%s.schema': expected an object, got %s", where,
                        json_kind(schema));
+    params->schema_is_a_hint = json_is_false(json_object_get(object, "strict"));
     json_decref(params->schema);
     params->schema = json_object();
     bool ok = params->schema &&

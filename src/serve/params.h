@@ -33,7 +33,8 @@ struct params {
     char named_tool[NAME_MAX_BYTES + 1];
     bool parallel_calls;
     enum answer_format format;
-    json_t *schema; /* for FORMAT_JSON_SCHEMA: {"name", "description", "schema", "strict"} */
+    json_t *schema;        /* for FORMAT_JSON_SCHEMA: {"name", "description", "schema"} */
+    bool schema_is_a_hint; /* "strict": false */
 
     struct vinci_sampling sampling;
     struct vinci_logit_bias *biases;
@@ -45,6 +46,7 @@ struct params {
     uint32_t top_logprobs;
     bool ignore_eos;
     int32_t priority;
+    uint64_t fair_key; /* whose request it is */
     bool stream, include_usage;
 };
 

@@ -12,6 +12,7 @@
 #include "serve/server.h"
 
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,14 @@ static route_fn handle_models, handle_model, handle_health, handle_ready, handle
 
 static const struct route routes[] = {
     {"POST", "/v1/chat/completions", handle_chat, .open = false},
+    {"POST", "/v1/completions", handle_completions, .open = false},
+    {"POST", "/v1/responses", handle_responses, .open = false},
+    {"GET", "/v1/responses/*", handle_response_get, .open = false},
+    {"DELETE", "/v1/responses/*", handle_response_delete, .open = false},
+    {"POST", "/tokenize", handle_tokenize, .open = false},
+    {"POST", "/detokenize", handle_detokenize, .open = false},
+    {"POST", "/v1/messages", handle_messages, .anthropic = true},
+    {"POST", "/v1/messages/count_tokens", handle_count_tokens, .anthropic = true},
     {"GET", "/v1/models", handle_models, .open = false},
     {"GET", "/v1/models/*", handle_model, .open = false},
     {"GET", "/health", handle_health, .open = true, .quiet = true},
@@ -98,8 +107,10 @@ static void clean(char *text, size_t size)
     struct vinci_utf8_stream stream = {0};
     char out[3 * (sizeof((struct api_error *)0)->message + 4)];
     size_t n = vinci_utf8_stream_next(&stream, text, strlen(text), true, out);
-    if (n >= size) n = size - 1;
-    while (n > 0 && ((unsigned char)out[n] & 0xc0) == 0x80) n--; /* between characters */
+    if (n >= size) {
+        n = size - 1;
+        while (n > 0 && ((unsigned char)out[n] & 0xc0) == 0x80) n--; /* between characters */
+    }
     memcpy(text, out, n);
     text[n] = '\0';
 }
@@ -183,7 +194,7 @@ static bool check_key(struct exchange *x, struct api_error *error)
     const char *given = http_header(x, "Authorization");
     if (given && strncasecmp(given, "Bearer ", 7) == 0) given += 7;
     else given = http_header(x, "X-Api-Key");
-    if (keys_accept(x->server->keys, given, &x->key)) return true;
+    if (keys_accept(x->server->keys, given, &x->key, &x->owner)) return true;
     return api_fail(error, 401, NULL, "invalid_api_key",
                     given ? "Incorrect API key provided."
                           : "No API key was given; send it as 'Authorization: Bearer KEY'.");
@@ -231,8 +242,30 @@ bool routes_check(struct exchange *x)
     return false;
 }
 
+/* Requests of the same key, or else from the same address, share one place in the queue's turns. */
+static uint64_t fair_key(const struct exchange *x)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    const unsigned char *bytes = (const unsigned char *)&address;
+    size_t n = 0;
+    if (x->owner) return x->owner;
+    if (x->fd < 0 || getpeername(x->fd, (struct sockaddr *)&address, &size) != 0) return 0;
+    if (address.ss_family == AF_INET) {
+        bytes = (const unsigned char *)&((struct sockaddr_in *)&address)->sin_addr;
+        n = sizeof(struct in_addr);
+    } else if (address.ss_family == AF_INET6) {
+        bytes = (const unsigned char *)&((struct sockaddr_in6 *)&address)->sin6_addr;
+        n = 8; /* a network of its own */
+    }
+    for (size_t i = 0; i < n; i++) hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 void routes_answer(struct exchange *x)
 {
+    x->fair_key = fair_key(x);
     x->route->handler(x);
 }
 
@@ -358,21 +391,22 @@ static void handle_version(struct exchange *x)
 static void handle_metrics(struct exchange *x)
 {
     struct server *server = x->server;
-    struct loop_state state;
+    struct vinci_engine_info info;
     struct api_error error;
+    struct loop_state state;
     loop_state(server->loop, &state);
-    uint32_t n_seqs = server->info.n_seqs, n = (uint32_t)state.n_jobs;
+    vinci_engine_info(server->engine, &info);
+    uint32_t n = (uint32_t)state.n_jobs;
     struct metrics_now now = {
         .model = server->names[0],
-        .n_running = n < n_seqs ? n : n_seqs,
-        .n_waiting = n < n_seqs ? 0 : n - n_seqs,
+        .n_running = info.n_running,
+        .n_waiting = n > info.n_running ? n - info.n_running : 0,
         .n_connections = http_n_connections(server->http),
-        .kv_bytes = state.kv_bytes,
+        .kv_bytes = info.kv_bytes,
+        .kv_use = info.kv_bytes_max ? (double)info.kv_bytes / (double)info.kv_bytes_max : 0,
+        .n_preempted = info.n_preempted,
+        .n_steps = info.n_steps,
     };
-    const struct vinci_model_info *model = vinci_engine_model(server->engine);
-    double most = (double)n_seqs * ((double)model->kv_bytes_per_token * server->info.n_ctx +
-                                    (double)model->kv_window_bytes);
-    now.kv_use = most > 0 ? (double)state.kv_bytes / most : 0;
     x->status = 200;
     x->content_type = "text/plain; version=0.0.4; charset=utf-8";
     if (metrics_write(&server->metrics, &now, &x->out)) return;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STORE_BYTES_MAX ((size_t)256 << 20)
+
 void serve_options_init(struct serve_options *options)
 {
     *options = (struct serve_options){
@@ -89,6 +91,8 @@ enum vinci_status serve_start(struct server **out, struct vinci_engine *engine,
     if (!set_names(server)) status = fail_memory(err, 256, "the model's name");
     if (status == VINCI_OK) status = keys_open(&server->keys, options->api_key_file, err);
     if (status == VINCI_OK)
+        status = store_open(&server->store, options->max_stored, STORE_BYTES_MAX, err);
+    if (status == VINCI_OK)
         status = loop_start(&server->loop, engine, &server->metrics, options->max_queue, err);
     if (status == VINCI_OK) status = http_start(&server->http, server, err);
     if (status == VINCI_OK) *out = server;
@@ -138,6 +142,7 @@ void serve_stop(struct server *server)
     }
     http_stop(server->http); /* waits for the connections' threads, which wait for their jobs */
     loop_stop(server->loop);
+    store_close(server->store);
     keys_close(server->keys);
     metrics_release(&server->metrics);
     for (size_t i = 0; i < server->n_names; i++) free(server->names[i]);

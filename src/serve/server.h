@@ -6,11 +6,11 @@
 #include "serve/loop.h"
 #include "serve/metrics.h"
 #include "serve/serve.h"
+#include "serve/store.h"
 
 #include <time.h>
 
 struct http;
-struct store;
 
 struct server {
     struct serve_options options;
