@@ -457,7 +457,9 @@ static enum vinci_status write_json(const struct serve_args *args, const char *m
 static void on_done(void *user, uint32_t n_done, uint32_t n)
 {
     const struct program *program = user;
-    if (program->progress) say(_("\r\033[K%u of %u requests"), n_done, n);
+    if (!program->progress) return;
+    say("\r\033[K");
+    say(_("%u of %u requests"), n_done, n);
 }
 
 static enum vinci_status make_options(const struct serve_args *args, const struct program *program,
