@@ -168,7 +168,7 @@ install: all
 	ln -sf libvinci.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvinci.so
 	install -m 644 $(BUILD)/vinci.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
-	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
+	install -m 644 README.md README.zh-CN.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
 	install -d $(DESTDIR)$(PREFIX)/share/vinci/nano
 	install -m 644 models/nano/* $(DESTDIR)$(PREFIX)/share/vinci/nano/
 	for file in $(SHARE:$(BUILD)/%=%); do \
