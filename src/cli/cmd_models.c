@@ -2,6 +2,7 @@
 #include "base/lang.h"
 #include "cli/command.h"
 #include "cli/hub_options.h"
+#include "cli/lang.h"
 #include "hub/place.h"
 
 #include <jansson.h>
@@ -31,7 +32,7 @@ static const struct command_example examples[] = {
 /* Keys of --json; what people read is their translation. */
 static const char *state_key(const struct hub_entry *entry)
 {
-    return entry->complete ? "verified" : entry->recorded ? "incomplete" : "unverified";
+    return entry->complete ? N_("verified") : entry->recorded ? N_("incomplete") : N_("unverified");
 }
 
 /* What the model is in a few words, "" if vinci cannot run it. */
@@ -74,9 +75,10 @@ static void print_list(const struct program *program, const struct hub_entries *
         char what[64];
         describe(entry, what);
         total += entry->bytes;
-        printf("%10s  %-10s  %-14s  %s%s\n%38s  %s\n", format_bytes(entry->bytes, bytes),
-               state_key(entry), *what ? what : "-", entry->kind == HUB_HUGGINGFACE ? "hf:" : "",
-               entry->id, "", entry->model);
+        const char *state = _(state_key(entry));
+        printf("%10s  %-*s  %-14s  %s%s\n%38s  %s\n", format_bytes(entry->bytes, bytes),
+               text_field(state, 10), state, *what ? what : "-",
+               entry->kind == HUB_HUGGINGFACE ? "hf:" : "", entry->id, "", entry->model);
     }
     if (entries->n == 0)
         say(_("no models in %s and %s; `vinci pull openai-mirror/gpt-oss-20b` fetches one\n"),

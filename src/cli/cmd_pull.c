@@ -4,6 +4,7 @@
 #include "base/lang.h"
 #include "cli/command.h"
 #include "cli/hub_options.h"
+#include "cli/lang.h"
 #include "cli/model_options.h"
 
 #include <inttypes.h>
@@ -113,13 +114,15 @@ static void on_planned(void *user, const struct hub_file *file, bool here)
     struct pull_view *view = user;
     char bytes[16];
     if (!view->dry_run) return;
-    if (view->json)
+    if (view->json) {
         json_array_append_new(view->files, json_pack("{s:s, s:I, s:b, s:s}", "path", file->path,
                                                      "size", (json_int_t)file->size, "here", here,
                                                      "digest", file->digest.hex));
-    else
-        printf("%-5s  %10s  %s\n", here ? "here" : "fetch", format_bytes(file->size, bytes),
-               file->path);
+        return;
+    }
+    const char *state = here ? _("here") : _("fetch");
+    printf("%-*s  %10s  %s\n", text_field(state, 5), state, format_bytes(file->size, bytes),
+           file->path);
 }
 
 static enum vinci_status print_json(const struct pull_view *view, const char *id,

@@ -2,6 +2,7 @@
 #include "base/lang.h"
 #include "cli/command.h"
 #include "cli/hub_options.h"
+#include "cli/lang.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -58,7 +59,8 @@ static void on_verdict(void *user, const char *path, uint64_t size, enum hub_ver
         return;
     }
     hub_display_clear(&view->display);
-    printf("%-8s  %10s  %s\n", _(texts[verdict]), format_bytes(size, bytes), path);
+    const char *text = _(texts[verdict]);
+    printf("%-*s  %10s  %s\n", text_field(text, 8), text, format_bytes(size, bytes), path);
 }
 
 static bool stop_asked(void *user)

@@ -4,15 +4,12 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-<<<<<<< HEAD
-    &command_info,     &command_devices,  &command_check,  &command_advise, &command_chat,
-    &command_tokenize, &command_generate, &command_logits, &command_bench,  &command_bench_serve,
-    &command_synth,    &command_harmony,  &command_top,    &command_help,   NULL,
-=======
-    &command_pull,  &command_models, &command_verify,   &command_info,     &command_devices,
-    &command_check, &command_chat,   &command_tokenize, &command_generate, &command_logits,
-    &command_bench, &command_synth,  &command_harmony,  &command_help,     NULL,
->>>>>>> 9a24c23 (vinci pull, verify and models: fetch from hubs, resumed and verified)
+    &command_pull,        &command_models,  &command_verify,
+    &command_info,        &command_devices, &command_check,
+    &command_advise,      &command_chat,    &command_tokenize,
+    &command_generate,    &command_logits,  &command_bench,
+    &command_bench_serve, &command_synth,   &command_harmony,
+    &command_top,         &command_help,    NULL,
 };
 
 const struct command *command_find(const char *name)

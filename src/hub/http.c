@@ -1,6 +1,8 @@
 /* http.c - one HTTP request over libcurl. */
 #include "hub/http.h"
 
+#include "base/lang.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,7 +249,7 @@ static enum http_outcome follow_redirect(struct http_request *request, struct vi
     curl_easy_getinfo(request->easy, CURLINFO_REDIRECT_URL, &to);
     if (!to || ++request->n_redirects > REDIRECTS_MAX) {
         fail(err, VINCI_IO, "%s: answer %ld leads %s", request->url, request->code,
-             to ? "in circles" : "nowhere");
+             to ? _("in circles") : _("nowhere"));
         return HTTP_FATAL;
     }
     if (strncasecmp(request->where, "https:", 6) == 0 && strncasecmp(to, "https:", 6) != 0) {
@@ -298,10 +300,10 @@ static enum http_outcome refused(struct http_request *request, struct vinci_erro
          "%s: the hub answers %ld%s%s%s", request->url, code, message ? ": " : "",
          message ? message : "",
          passing       ? ""
-         : code == 404 ? "; the name or the revision is not there"
+         : code == 404 ? _("; the name or the revision is not there")
          : (code == 401 || code == 403) && request->http->token_header
-             ? "; the access token does not open it"
-         : code == 401 || code == 403 ? "; it is not there, or wants an access token"
+             ? _("; the access token does not open it")
+         : code == 401 || code == 403 ? _("; it is not there, or wants an access token")
                                       : "");
     free(message);
     return passing ? HTTP_RETRY : HTTP_FATAL;
@@ -321,7 +323,8 @@ enum http_outcome http_request_outcome(struct http_request *request, CURLcode re
         bool certificate = result == CURLE_PEER_FAILED_VERIFICATION ||
                            result == CURLE_SSL_CACERT_BADFILE || result == CURLE_SSL_CERTPROBLEM;
         fail(err, VINCI_IO, "%s: %s%s", request->url, why,
-             certificate ? "; behind a company's proxy, SSL_CERT_FILE names its certificate" : "");
+             certificate ? _("; behind a company's proxy, SSL_CERT_FILE names its certificate")
+                         : "");
         bool hopeless = certificate || result == CURLE_URL_MALFORMAT ||
                         result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_OUT_OF_MEMORY;
         return hopeless ? HTTP_FATAL : HTTP_RETRY;

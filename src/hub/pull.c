@@ -1,4 +1,5 @@
 /* pull.c - fetches a model. */
+#include "base/lang.h"
 #include "base/log.h"
 #include "hub/hub.h"
 #include "hub/partial.h"
@@ -73,7 +74,7 @@ static enum vinci_status adopt(struct pull *pull, struct wanted *wanted, struct 
     struct stat st;
     if (stat(wanted->path, &st) != 0 || !S_ISREG(st.st_mode)) return VINCI_OK;
     if ((uint64_t)st.st_size != file->size || file->kind == DIGEST_NONE) {
-        note(pull, VINCI_LOG_WARN, "differs from the hub's; it is replaced", wanted->path);
+        note(pull, VINCI_LOG_WARN, _("differs from the hub's; it is replaced"), wanted->path);
         return VINCI_OK;
     }
     int fd = open(wanted->path, O_RDONLY | O_CLOEXEC);
@@ -97,7 +98,7 @@ static enum vinci_status adopt(struct pull *pull, struct wanted *wanted, struct 
     if (wanted->here)
         return record_add(&pull->record, pull->place.folder, file->path, wanted->place, file->kind,
                           &file->digest, err);
-    note(pull, VINCI_LOG_WARN, "differs from the hub's; it is replaced", wanted->path);
+    note(pull, VINCI_LOG_WARN, _("differs from the hub's; it is replaced"), wanted->path);
     return VINCI_OK;
 }
 
@@ -495,7 +496,7 @@ enum vinci_status hub_pull(const struct hub_pull_options *options, struct hub_pu
         status = pull_round(&pull, &again, err);
         if (!again || round + 1 == ROUNDS_MAX) break;
         /* The hub's file may have changed since it was listed. */
-        note(&pull, VINCI_LOG_WARN, "fetched once more", err ? err->text : "a file");
+        note(&pull, VINCI_LOG_WARN, _("fetched once more"), err ? err->text : "");
         status = list(&pull, err);
     }
     if (status == VINCI_OK) {

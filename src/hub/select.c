@@ -4,6 +4,8 @@
  * only what vinci reads is taken: a third of gpt-oss-20b's. */
 #include "hub/select.h"
 
+#include "base/lang.h"
+
 #include <fnmatch.h>
 #include <jansson.h>
 #include <string.h>
@@ -65,7 +67,7 @@ static enum vinci_status want_shards(const struct hub_listing *listing, const st
         if (status != VINCI_OK || (path && want(listing, path, wanted))) continue;
         status =
             fail(err, VINCI_NOT_FOUND, "%s: it names %s for %s, which is not in the repository",
-                 INDEX, path ? path : "something else than a file", tensor);
+                 INDEX, path ? path : _("something else than a file"), tensor);
     }
     json_decref(root);
     return status;
