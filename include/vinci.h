@@ -114,14 +114,15 @@ struct vinci_model_info {
     } dtypes[VINCI_DTYPE_COUNT_MAX];
 };
 
-/* Where the hubs' own tools keep what they fetched; any may be NULL. */
+/* Where `vinci pull` and the hubs' own tools keep what they fetched; any may be NULL. */
 struct vinci_caches {
     const char *modelscope;  /* usually ~/.cache/modelscope/hub */
     const char *huggingface; /* usually ~/.cache/huggingface/hub */
 };
 
 /* From what a user types to a path: an existing file or folder is itself; a hub id such as
- * "openai-mirror/gpt-oss-20b" is looked up in the caches. `path` has room for `size` bytes. */
+ * "openai-mirror/gpt-oss-20b" is looked up in the caches, "hf:..." or "ms:..." in one of them.
+ * `path` has room for `size` bytes. */
 VINCI_API enum vinci_status vinci_model_find(const char *name, const struct vinci_caches *caches,
                                              char *path, size_t size, struct vinci_error *err);
 

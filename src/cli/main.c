@@ -18,6 +18,7 @@ static enum vinci_status run_command(struct program *program, const struct comma
     if (command->init) command->init(args);
     enum vinci_status status = options_parse(command, argc, argv, args, &first_operand, &help, err);
     int n_operands = argc - first_operand, max_operands = *command->operands ? 1 : 0;
+    if (command->n_operands_max) max_operands = command->n_operands_max;
     if (status == VINCI_OK && help) {
         help_command(stdout, command);
     } else if (status == VINCI_OK && n_operands > max_operands) {
@@ -25,6 +26,8 @@ static enum vinci_status run_command(struct program *program, const struct comma
                       argv[first_operand + max_operands], command->name);
     } else if (status == VINCI_OK) {
         program->operand = n_operands > 0 ? argv[first_operand] : NULL;
+        program->operands = argv + first_operand;
+        program->n_operands = n_operands;
         status = command->run(program, args, err);
     }
     if (command->release) command->release(args);
