@@ -201,7 +201,8 @@ struct vinci_engine_options {
     bool prefetch;     /* ask the system to read the files ahead */
     uint64_t kv_bytes; /* most memory for keys and values, cached prompts included; 0: what n_seqs
                           sequences of n_ctx need */
-    bool no_prefix_cache;   /* true: requests do not share what others have computed */
+    bool prefix_cache; /* requests share the beginnings of prompts that others have computed: same
+                          bits, less time; without kv_bytes it keeps at most 2 GiB */
     const char *cache_file; /* the prefix cache is read from this file at open, if it is there, and
                                written to it at close; NULL: not */
     const char *script;     /* for testing clients: a file of answers that are given in place of the
@@ -242,7 +243,7 @@ struct vinci_engine_info {
     uint64_t n_generated_tokens;
     uint64_t n_preempted;  /* times that a request gave its memory back to others and began anew */
     uint64_t cached_bytes; /* of kv_bytes: kept for requests to come, given back when needed */
-    uint32_t n_cached;     /* prefixes kept */
+    uint32_t n_cached;     /* beginnings kept */
 };
 /* May be called from any thread, also during a step. */
 VINCI_API void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info);

@@ -215,7 +215,6 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
     run_model(forward, &step, outputs, n_outputs, logits);
     status = device->ops->end(device, err);
     if (status != VINCI_OK) return status;
-    for (uint32_t s = 0; s < n_seqs; s++)
-        kv_seq_advance(seqs[s].kv, forward->cache, seqs[s].n_tokens);
+    for (uint32_t s = 0; s < n_seqs; s++) kv_seq_advance(seqs[s].kv, seqs[s].n_tokens);
     return VINCI_OK;
 }
