@@ -29,7 +29,7 @@ SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 override CFLAGS += -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fPIC \
 	-fvisibility=hidden -Iinclude -Isrc $(WARNINGS) $(SANITIZE)
 override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
-override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm
+override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm -ldl
 CLI_LDLIBS := $(shell $(PKG_CONFIG) --libs $(CLI_PACKAGES))
 override LDFLAGS += $(SANITIZE)
 
@@ -39,8 +39,8 @@ KERNELS_x86_64 := avx2 avxvnni avx512 avx512_%
 KERNELS_aarch64 := neon neon_%
 OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aarch64))
 LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
-	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/check/*.c src/engine/*.c \
-	src/comm/*.c))
+	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/device/npu/*.c \
+	src/check/*.c src/engine/*.c src/comm/*.c))
 CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c src/bench/*.c \
 	src/serve/*.c))
 TEST_SRC := $(wildcard tests/*/test_*.c)

@@ -12,6 +12,7 @@
 struct program {
     const char *operand;     /* the command's operand, NULL if none was given */
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
+    struct vinci_cann_places cann;
     bool color;              /* standard error is a terminal that shows colours */
     bool progress;           /* standard error is a terminal: progress lines may be drawn */
     bool redraw;             /* so is standard output: what was written may be drawn again */

@@ -134,4 +134,21 @@ enum vinci_status cpu_device_create(struct device **out, const struct cpu_device
                                     const struct model *model, const struct device_limits *limits,
                                     const char **level, struct vinci_error *err);
 
+struct npu_device_options {
+    int32_t id; /* of the device among those that the process may see */
+    enum vinci_npu_dtype dtype;
+    struct vinci_cann_places cann;
+    uint32_t n_threads; /* that expand weights during the upload; 0: one a core */
+    struct log log;
+};
+
+/* Loads CANN, opens the device and uploads the weights. The model must outlive the device.
+ * NO_DEVICE: nothing to compute on; NO_MEMORY: says what was needed, what is free, what helps. */
+enum vinci_status npu_device_create(struct device **out, const struct npu_device_options *options,
+                                    const struct model *model, const struct device_limits *limits,
+                                    struct vinci_error *err);
+
+/* "npu", "npu:3" -> 0, 3; -1 for anything else. */
+int32_t npu_device_id(const char *name);
+
 #endif

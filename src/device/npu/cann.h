@@ -89,7 +89,11 @@ typedef enum {
 
 typedef enum { ACL_OPT_DETERMINISTIC = 0 } aclSysParamOpt;
 
-typedef enum { ACL_PKG_NAME_CANN = 0, ACL_PKG_NAME_DRIVER = 7 } aclCANNPackageName;
+typedef enum {
+    ACL_PKG_NAME_CANN = 0,
+    ACL_PKG_NAME_RUNTIME = 1,
+    ACL_PKG_NAME_DRIVER = 7
+} aclCANNPackageName;
 
 typedef struct {
     char version[128];
