@@ -13,11 +13,11 @@ struct program {
     const char *operand;     /* the command's operand, NULL if none was given */
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
     struct vinci_cann_places cann;
-    bool color;              /* standard error is a terminal that shows colours */
-    bool progress;           /* standard error is a terminal: progress lines may be drawn */
-    bool redraw;             /* so is standard output: what was written may be drawn again */
-    bool no_color;           /* asked for by the environment */
-    char *state_folder;      /* for what outlives a run, such as a history; NULL: nowhere */
+    bool color;         /* standard error is a terminal that shows colours */
+    bool progress;      /* standard error is a terminal: progress lines may be drawn */
+    bool redraw;        /* so is standard output: what was written may be drawn again */
+    bool no_color;      /* asked for by the environment */
+    char *state_folder; /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
 };
 
