@@ -11,7 +11,7 @@ struct model_options {
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned dtype;           /* enum vinci_npu_dtype */
     bool use_fp16;
-    unsigned log_level;       /* enum vinci_log_level */
+    unsigned log_level; /* enum vinci_log_level */
 };
 
 void model_options_init(struct model_options *options);
