@@ -22,14 +22,14 @@ PACKAGES := libpcre2-8 jansson yajl hwloc
 # For the program alone. Without md4c, whose package not every distribution has, `vinci chat` shows
 # answers as they are.
 MD4C := $(shell $(PKG_CONFIG) --exists md4c && echo md4c)
-CLI_PACKAGES := libedit $(MD4C)
+CLI_PACKAGES := libedit libcurl $(MD4C)
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # The numeric contract (docs/kernels.md): fma only where it is written.
 override CFLAGS += -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fPIC \
 	-fvisibility=hidden -Iinclude -Isrc $(WARNINGS) $(SANITIZE)
 override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
-override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm
+override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm -ldl
 CLI_LDLIBS := $(shell $(PKG_CONFIG) --libs $(CLI_PACKAGES))
 override LDFLAGS += $(SANITIZE)
 
@@ -39,14 +39,16 @@ KERNELS_x86_64 := avx2 avxvnni avx512 avx512_%
 KERNELS_aarch64 := neon neon_%
 OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aarch64))
 LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
-	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/engine/*.c src/comm/*.c))
+	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/device/npu/*.c \
+	src/check/*.c src/engine/*.c src/comm/*.c))
 CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c src/bench/*.c \
 	src/serve/*.c))
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
-CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+# The Chinese texts: a table made from po/zh_CN.po, in the program (src/cli/lang.c says why).
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o) $(BUILD)/po/zh_CN.o
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
 SHARE := $(BUILD)/share/man/man1/vinci.1 $(BUILD)/share/bash-completion/completions/vinci \
@@ -87,7 +89,7 @@ $(BUILD)/share/zsh/site-functions/_vinci: HELP := --completions zsh
 $(BUILD)/share/fish/vendor_completions.d/vinci.fish: HELP := --completions fish
 $(SHARE): $(BUILD)/vinci
 	@mkdir -p $(@D)
-	$(RUN) $(BUILD)/vinci help $(HELP) >$@.part && mv $@.part $@
+	$(RUN) $(BUILD)/vinci help --lang en $(HELP) >$@.part && mv $@.part $@
 
 # One instruction set, one file, its own flags; the rest of the program is baseline.
 ifeq ($(ARCH),x86_64)
@@ -116,6 +118,12 @@ $(BUILD)/src/cli/chat_%.o: override CPPFLAGS += \
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/po/%.o: $(BUILD)/po/%.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(BUILD)/po/%.c: po/%.po tools/po-to-c src/cli/lang.h
+	@mkdir -p $(@D)
+	sh tools/po-to-c $* $< >$@.part && mv $@.part $@
 
 # tests/<layer>/test_<name>.c: one cmocka program each, linked with the library and with what it
 # uses of tests/*.c; those of the command line also with its parts. Allocations go by way of
@@ -192,6 +200,17 @@ uninstall:
 		$(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%)
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/vinci $(DESTDIR)$(PREFIX)/share/vinci
 
+# Every text of the source into po/zh_CN.po; what is new there has no translation yet. Wants gettext.
+XGETTEXT := xgettext --language=C --from-code=UTF-8 --omit-header --no-wrap --add-location=file \
+	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -klog_message:3 -kX:3 -kfail_form:2
+pot:
+	@mkdir -p $(BUILD)/po
+	LC_ALL=C find include src -name '*.[ch]' | sort | $(XGETTEXT) -f - -o $(BUILD)/po/vinci.pot
+po: pot
+	msgmerge --quiet --update --backup=none --no-fuzzy-matching --no-wrap --add-location=file \
+		po/zh_CN.po $(BUILD)/po/vinci.pot
+	msgattrib --no-obsolete --no-wrap --add-location=file -o po/zh_CN.po po/zh_CN.po
+
 format:
 	find include src tests examples -name '*.[ch]' -exec clang-format -i {} +
 
@@ -213,10 +232,11 @@ help:
 	@echo 'make test       builds and runs all tests'
 	@echo 'make fuzz       libFuzzer programs (CC=clang)'
 	@echo 'make aarch64    the tests for aarch64, under qemu-user'
+	@echo 'make po         brings po/zh_CN.po up to date (gettext)'
 	@echo 'make install    make uninstall    make format    make clean'
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d) $(NPU_SIM_OBJ:.o=.d) \
 	$(NPU_SIM_NAMES:%=$(BUILD)/tests/npu_sim/exports_%.d)
 
-.PHONY: always all tests npu_sim test aarch64 install uninstall format fuzz fuzzers clean help
+.PHONY: pot po always all tests npu_sim test aarch64 install uninstall format fuzz fuzzers clean help
 .SECONDARY:

@@ -102,6 +102,7 @@ struct vinci_model_info {
     uint64_t file_bytes;         /* of all files */
     uint64_t weight_bytes;       /* of all tensors bound */
     uint64_t bytes_per_token;    /* weights read to decode one token at batch 1 */
+    uint64_t bytes_per_expert;   /* of these, for each of the n_experts_used: all layers together */
     uint64_t kv_bytes_per_token; /* f16, full layers only: what a longer context costs */
     uint64_t kv_window_bytes;    /* f16, window layers, constant per sequence */
     uint64_t converted_bytes;    /* weights that had to be copied into another layout at load */
@@ -185,6 +186,21 @@ VINCI_API void vinci_free(void *p);
 enum vinci_activations { VINCI_ACTIVATIONS_INT8, VINCI_ACTIVATIONS_F32 };
 enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32 };
 
+/* How an NPU keeps the weights and what it computes in (docs/ascend.md). */
+enum vinci_npu_dtype {
+    VINCI_NPU_AUTO,   /* compact where bf16 does not fit, else bf16 */
+    VINCI_NPU_BF16,   /* experts expanded to BF16, exactly; BF16 activations */
+    VINCI_NPU_F16,    /* everything in F16: finer activations, smaller range */
+    VINCI_NPU_COMPACT /* MXFP4 experts as two planes of INT4, exactly; BF16 activations */
+};
+
+/* Where CANN, the Ascend software, is installed; either may be NULL. The usual folders and the
+ * loader's path are searched too. */
+struct vinci_cann_places {
+    const char *home;         /* ASCEND_HOME_PATH */
+    const char *toolkit_home; /* ASCEND_TOOLKIT_HOME */
+};
+
 struct vinci_engine_options {
     const char *model;     /* folder or file; required (hub ids: vinci_model_find) */
     const char *device;    /* NULL or "cpu"; "npu:0" */
@@ -195,7 +211,9 @@ struct vinci_engine_options {
     uint32_t n_batch;      /* most tokens in one step; 0: 512 */
     uint32_t n_seqs;       /* most sequences at once; 0: 16 */
     enum vinci_activations activations;
-    enum vinci_kv_type kv_type;
+    enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
+    enum vinci_npu_dtype npu_dtype; /* of an NPU */
+    struct vinci_cann_places cann;
     bool prefetch;     /* ask the system to read the files ahead */
     vinci_log_fn *log; /* may be NULL */
     void *log_user;
@@ -375,6 +393,97 @@ VINCI_API enum vinci_status vinci_generate(struct vinci_engine *engine,
                                            const struct vinci_request_options *options,
                                            struct vinci_request_result *result,
                                            struct vinci_error *err);
+
+/* ---- devices ------------------------------------------------------------------------------ */
+
+struct vinci_device_info {
+    char id[16];           /* "cpu", "npu:0": what --device takes */
+    char name[96];         /* the processor's own name, "" if it gives none */
+    uint64_t memory_bytes; /* for a CPU: the machine's, or its control group's limit */
+    uint64_t memory_free_bytes;
+    /* CPUs; 0 and "" otherwise */
+    uint32_t n_cores;            /* that this process may use */
+    uint32_t n_hardware_threads; /* of those cores */
+    uint32_t n_nodes;            /* NUMA nodes */
+    char isa[96];                /* kernel levels, best first: "avx512 avx2 scalar" */
+    /* NPUs; "" and NAN where the driver does not say */
+    char driver[32], firmware[32], cann[32];
+    double temperature_celsius, power_watts, utilisation_percent;
+};
+
+/* The CPU and every NPU. *devices is freed with vinci_free. A missing or broken NPU driver is no
+ * failure: *npu_status and npu_reason (either may be NULL) say why there is no NPU in the list. */
+VINCI_API enum vinci_status vinci_devices(struct vinci_device_info **devices, size_t *n,
+                                          enum vinci_status *npu_status,
+                                          struct vinci_error *npu_reason, struct vinci_error *err);
+
+/* ---- checking a device -------------------------------------------------------------------- */
+
+struct vinci_check; /* a device, opened to be checked */
+
+/* device NULL or "cpu"; "npu:0". n_threads 0: one a core. */
+VINCI_API enum vinci_status vinci_check_open(struct vinci_check **out, const char *device,
+                                             uint32_t n_threads, struct vinci_error *err);
+VINCI_API void vinci_check_close(struct vinci_check *check);
+
+/* One step of training of a network 128-256-256-10 (ReLU, dropout 0.1 after each hidden layer,
+ * softmax cross-entropy) on a batch of 32 random inputs. Its gradients are compared with central
+ * differences of the same loss, computed on the host in double precision. */
+struct vinci_check_network {
+    uint32_t n_layers, sizes[4], n_batch, n_params;
+    double output_min, output_max;
+    double loss;              /* ln 10 = 2.30 for a network that knows nothing */
+    double reference_loss;    /* the host's, in double precision */
+    double mean_abs_gradient; /* over all parameters */
+    uint32_t n_compared;      /* parameters whose derivative was measured */
+    double gradient_error;    /* the largest difference, relative to the largest derivative */
+    double gradient_tolerance;
+    bool gradients_agree;
+    double forward_seconds, backward_seconds;
+};
+VINCI_API enum vinci_status vinci_check_network(struct vinci_check *check, uint64_t seed,
+                                                struct vinci_check_network *out,
+                                                struct vinci_error *err);
+
+enum vinci_check_type {
+    VINCI_CHECK_F32,
+    VINCI_CHECK_F16,
+    VINCI_CHECK_BF16,
+    VINCI_CHECK_INT8,
+    VINCI_CHECK_TYPES
+};
+
+/* `repeat` products of two n x n matrices (n a multiple of 32) after one that is not counted. A CPU
+ * has the right operand in the type and the left in float, as a model's weights and activations; in
+ * int8 both, with a scale a block of 32. */
+struct vinci_check_product {
+    uint32_t n, repeat;
+    double seconds;               /* all of them */
+    double min_seconds;           /* the quickest */
+    double operations_per_second; /* of the median; a multiply-add is two */
+    double published_peak;        /* operations/s of this device's data sheet, 0 if there is none */
+    double error;                 /* largest difference from products in double precision of a few
+                                     rows, relative to their largest element */
+    bool agrees;                  /* the error is within what the type's rounding explains */
+};
+
+/* UNSUPPORTED where the device does not multiply in the type. */
+VINCI_API enum vinci_status vinci_check_product(struct vinci_check *check,
+                                                enum vinci_check_type type, uint32_t n,
+                                                uint32_t repeat, struct vinci_check_product *out,
+                                                struct vinci_error *err);
+
+/* Bytes per second, medians of `repeat`; n_bytes of memory are moved each time. */
+struct vinci_check_bandwidth {
+    uint64_t n_bytes;
+    double copy; /* within the device's memory, bytes read and written both counted */
+    double to_device, from_device;
+    double published_copy; /* of the data sheet's memory bandwidth, 0 if there is none */
+};
+VINCI_API enum vinci_status vinci_check_bandwidth(struct vinci_check *check, uint64_t n_bytes,
+                                                  uint32_t repeat,
+                                                  struct vinci_check_bandwidth *out,
+                                                  struct vinci_error *err);
 
 /* ---- synthetic checkpoints ---------------------------------------------------------------- */
 

@@ -15,9 +15,11 @@ build pc:libpcre2-8   libpcre2-dev    pcre2-devel
 build pc:jansson      libjansson-dev  jansson-devel
 build pc:yajl         libyajl-dev     yajl-devel
 build pc:hwloc        libhwloc-dev    hwloc-devel
+build pc:libcurl      libcurl4-openssl-dev libcurl-devel
 build pc:libedit      libedit-dev     libedit-devel
 extra pc:md4c         libmd4c-dev     md4c-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
+test  xgettext        gettext         gettext
 END
 }
 

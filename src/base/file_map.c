@@ -2,6 +2,7 @@
 #include "base/file_map.h"
 
 #include "base/buf.h"
+#include "base/lang.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ enum vinci_status file_map_open(struct file_map **out, const char *path, struct 
     }
     if (!S_ISREG(st.st_mode)) {
         status = fail(err, VINCI_IO, "%s: expected a regular file, got %s", path,
-                      S_ISDIR(st.st_mode) ? "a folder" : "something else");
+                      S_ISDIR(st.st_mode) ? _("a folder") : _("something else"));
         goto cleanup;
     }
     map->size = (size_t)st.st_size;

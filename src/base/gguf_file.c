@@ -13,6 +13,7 @@
 #include "base/gguf_file.h"
 
 #include "base/buf.h"
+#include "base/lang.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -87,10 +88,10 @@ static const char *take_name(struct cursor *cursor, struct gguf_text *name)
 {
     struct gguf_text text;
     if (!take_text(cursor, &text)) return ENDS_INSIDE;
-    if (text.n == 0 || text.n > NAME_MAX_BYTES) return "its name is empty or beyond 255 bytes";
+    if (text.n == 0 || text.n > NAME_MAX_BYTES) return N_("its name is empty or beyond 255 bytes");
     for (size_t i = 0; i < text.n; i++)
         if (text.data[i] <= ' ' || text.data[i] > '~')
-            return "its name holds something other than printable ASCII";
+            return N_("its name holds something other than printable ASCII");
     *name = text;
     return NULL;
 }
@@ -111,9 +112,9 @@ static const char *skip_items(struct cursor *cursor, enum gguf_type type, uint64
             if (!take_text(cursor, &text)) return ENDS_INSIDE;
             continue;
         }
-        if (depth == ARRAY_DEPTH_MAX) return "arrays are nested more than 4 deep";
+        if (depth == ARRAY_DEPTH_MAX) return N_("arrays are nested more than 4 deep");
         if (!take_u32(cursor, &item_type) || !take_u64(cursor, &n_items)) return ENDS_INSIDE;
-        if (item_type >= GGUF_TYPE_COUNT) return "its type is not one of GGUF's";
+        if (item_type >= GGUF_TYPE_COUNT) return N_("its type is not one of GGUF's");
         const char *problem = skip_items(cursor, (enum gguf_type)item_type, n_items, depth + 1);
         if (problem) return problem;
     }
@@ -126,12 +127,12 @@ static const char *take_kv(struct cursor *cursor, struct gguf_kv *kv)
     const char *problem = take_name(cursor, &kv->key);
     if (problem) return problem;
     if (!take_u32(cursor, &type)) return ENDS_INSIDE;
-    if (type >= GGUF_TYPE_COUNT) return "its type is not one of GGUF's";
+    if (type >= GGUF_TYPE_COUNT) return N_("its type is not one of GGUF's");
     kv->type = kv->item_type = (enum gguf_type)type;
     kv->n = 1;
     if (kv->type == GGUF_ARRAY) {
         if (!take_u32(cursor, &type) || !take_u64(cursor, &kv->n)) return ENDS_INSIDE;
-        if (type >= GGUF_TYPE_COUNT) return "its type is not one of GGUF's";
+        if (type >= GGUF_TYPE_COUNT) return N_("its type is not one of GGUF's");
         kv->item_type = (enum gguf_type)type;
     }
     kv->data = cursor->next;
@@ -144,7 +145,7 @@ static const char *take_tensor(struct cursor *cursor, struct gguf_tensor_info *t
     if (problem) return problem;
     if (!take_u32(cursor, &tensor->n_dims)) return ENDS_INSIDE;
     if (tensor->n_dims < 1 || tensor->n_dims > GGUF_DIMS_MAX)
-        return "expected 1 to 4 dimensions, got another number";
+        return N_("expected 1 to 4 dimensions, got another number");
     for (uint32_t i = 0; i < tensor->n_dims; i++)
         if (!take_u64(cursor, &tensor->shape[i])) return ENDS_INSIDE;
     if (!take_u32(cursor, &tensor->type) || !take_u64(cursor, &tensor->offset)) return ENDS_INSIDE;
@@ -209,8 +210,8 @@ static enum vinci_status fail_entry(const struct gguf_file *file, const char *wh
     return fail(err, VINCI_BAD_FILE,
                 "%s: GGUF %s %zu of %" PRIu64 "%s%.*s: %s; the file is damaged or cut off: fetch "
                 "it again",
-                file->path, what, i + 1, n, name.data ? ", " : "", name.data ? (int)name.n : 0,
-                name.data ? name.data : "", problem);
+                file->path, _(what), i + 1, n, name.data ? ", " : "", name.data ? (int)name.n : 0,
+                name.data ? name.data : "", _(problem));
 }
 
 static enum vinci_status read_kvs(struct gguf_file *file, struct cursor *cursor, uint64_t n,
@@ -222,7 +223,7 @@ static enum vinci_status read_kvs(struct gguf_file *file, struct cursor *cursor,
         struct gguf_kv *kv = &file->kvs[file->n_kvs];
         const char *problem = take_kv(cursor, kv);
         if (problem)
-            return fail_entry(file, "metadata entry", file->n_kvs, n, kv->key, problem, err);
+            return fail_entry(file, N_("metadata entry"), file->n_kvs, n, kv->key, problem, err);
     }
     qsort(file->kvs, file->n_kvs, sizeof *file->kvs, compare_kvs);
     for (size_t i = 1; i < file->n_kvs; i++)
@@ -242,8 +243,8 @@ static enum vinci_status read_tensors(struct gguf_file *file, struct cursor *cur
         struct gguf_tensor_info *tensor = &file->tensors[file->n_tensors];
         const char *problem = take_tensor(cursor, tensor);
         if (problem)
-            return fail_entry(file, "tensor description", file->n_tensors, n, tensor->name, problem,
-                              err);
+            return fail_entry(file, N_("tensor description"), file->n_tensors, n, tensor->name,
+                              problem, err);
         if (tensor->offset % file->alignment)
             return fail(err, VINCI_BAD_FILE,
                         "%s: tensor %.*s: expected an offset that is a multiple of %" PRIu32
@@ -322,7 +323,7 @@ static enum vinci_status fail_type(const struct gguf_file *file, const struct gg
 {
     bool array = kv->type == GGUF_ARRAY;
     return fail(err, VINCI_BAD_FILE, "%s: GGUF metadata %.*s: expected %s, got %s%s", file->path,
-                (int)kv->key.n, kv->key.data, expected, array ? "an array of " : "",
+                (int)kv->key.n, kv->key.data, _(expected), array ? _("an array of ") : "",
                 types[kv->item_type].name);
 }
 
@@ -365,7 +366,7 @@ enum vinci_status gguf_read_u64(const struct gguf_file *file, const char *key, b
     const struct gguf_kv *kv;
     enum vinci_status status = find(file, key, required, &kv, err);
     if (status || !kv) return status;
-    if (!is_integer(kv->type)) return fail_type(file, kv, "an integer", err);
+    if (!is_integer(kv->type)) return fail_type(file, kv, N_("an integer"), err);
     if (kv->type == GGUF_U64) {
         memcpy(value, kv->data, sizeof *value);
         return VINCI_OK;
@@ -394,7 +395,7 @@ enum vinci_status gguf_read_f64(const struct gguf_file *file, const char *key, b
     } else if (is_integer(kv->type)) {
         *value = (double)gguf_int_at(kv, 0);
     } else {
-        return fail_type(file, kv, "a number", err);
+        return fail_type(file, kv, N_("a number"), err);
     }
     return VINCI_OK;
 }
@@ -405,7 +406,7 @@ enum vinci_status gguf_read_bool(const struct gguf_file *file, const char *key, 
     const struct gguf_kv *kv;
     enum vinci_status status = find(file, key, required, &kv, err);
     if (status || !kv) return status;
-    if (kv->type != GGUF_BOOL) return fail_type(file, kv, "a bool", err);
+    if (kv->type != GGUF_BOOL) return fail_type(file, kv, N_("a bool"), err);
     *value = *kv->data != 0;
     return VINCI_OK;
 }
@@ -416,7 +417,7 @@ enum vinci_status gguf_read_text(const struct gguf_file *file, const char *key, 
     const struct gguf_kv *kv;
     enum vinci_status status = find(file, key, required, &kv, err);
     if (status || !kv) return status;
-    if (kv->type != GGUF_STRING) return fail_type(file, kv, "a string", err);
+    if (kv->type != GGUF_STRING) return fail_type(file, kv, N_("a string"), err);
     struct gguf_strings strings = {kv->data, 1};
     gguf_strings_next(&strings, value);
     return VINCI_OK;
@@ -429,7 +430,7 @@ enum vinci_status gguf_read_strings(const struct gguf_file *file, const char *ke
     enum vinci_status status = find(file, key, required, &kv, err);
     if (status || !kv) return status;
     if (kv->type != GGUF_ARRAY || kv->item_type != GGUF_STRING)
-        return fail_type(file, kv, "an array of strings", err);
+        return fail_type(file, kv, N_("an array of strings"), err);
     *value = (struct gguf_strings){kv->data, kv->n};
     return VINCI_OK;
 }
@@ -441,7 +442,7 @@ enum vinci_status gguf_read_ints(const struct gguf_file *file, const char *key, 
     enum vinci_status status = find(file, key, required, &kv, err);
     if (status || !kv) return status;
     if (kv->type != GGUF_ARRAY || !(is_integer(kv->item_type) || kv->item_type == GGUF_BOOL))
-        return fail_type(file, kv, "an array of integers", err);
+        return fail_type(file, kv, N_("an array of integers"), err);
     *value = kv;
     return VINCI_OK;
 }

@@ -27,8 +27,8 @@ const char *vinci_status_name(enum vinci_status status)
 const char *vinci_status_text(enum vinci_status status)
 {
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
-        if (statuses[i].status == status) return statuses[i].text;
-    return "unknown status";
+        if (statuses[i].status == status) return _(statuses[i].text);
+    return _("unknown status");
 }
 
 const char *vinci_version(void)
@@ -46,7 +46,11 @@ enum vinci_status fail(struct vinci_error *err, enum vinci_status status, const 
     int n = vsnprintf(text, sizeof text, _(format), args);
     va_end(args);
     if (n < 0) text[0] = '\0';
-    if (n >= (int)sizeof text) memcpy(text + sizeof text - 4, "...", 4);
+    if (n >= (int)sizeof text) {
+        char *end = text + sizeof text - 4;
+        while (end > text && (*end & 0xc0) == 0x80) end--; /* no half of a character */
+        memcpy(end, "...", 4);
+    }
     /* Names and texts out of a damaged file end up in sentences: keep them on one line. */
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
@@ -57,8 +61,47 @@ enum vinci_status fail(struct vinci_error *err, enum vinci_status status, const 
 
 enum vinci_status fail_memory(struct vinci_error *err, size_t n_bytes, const char *what)
 {
-    return fail(err, VINCI_NO_MEMORY, "out of memory: %zu bytes for %s", n_bytes, what);
+    return fail(err, VINCI_NO_MEMORY, "out of memory: %zu bytes for %s", n_bytes, _(what));
 }
+
+/* What strerror() says most often, for the translations: the C library's own would need a locale.
+ */
+static const char *const system_texts[] __attribute__((unused)) = {
+    N_("No such file or directory"),
+    N_("Permission denied"),
+    N_("Operation not permitted"),
+    N_("Is a directory"),
+    N_("Not a directory"),
+    N_("File exists"),
+    N_("No space left on device"),
+    N_("Disk quota exceeded"),
+    N_("Read-only file system"),
+    N_("File too large"),
+    N_("File name too long"),
+    N_("Too many open files"),
+    N_("Too many levels of symbolic links"),
+    N_("Input/output error"),
+    N_("Invalid argument"),
+    N_("Invalid cross-device link"),
+    N_("Bad file descriptor"),
+    N_("Broken pipe"),
+    N_("Bad address"),
+    N_("Argument list too long"),
+    N_("No such device"),
+    N_("No such device or address"),
+    N_("Cannot allocate memory"),
+    N_("Resource temporarily unavailable"),
+    N_("Device or resource busy"),
+    N_("Text file busy"),
+    N_("Stale file handle"),
+    N_("Address already in use"),
+    N_("Cannot assign requested address"),
+    N_("Connection refused"),
+    N_("Connection reset by peer"),
+    N_("Connection timed out"),
+    N_("Network is unreachable"),
+    N_("No route to host"),
+};
 
 enum vinci_status fail_errno(struct vinci_error *err, int error_number, const char *path,
                              const char *cannot)
@@ -66,5 +109,5 @@ enum vinci_status fail_errno(struct vinci_error *err, int error_number, const ch
     enum vinci_status status = error_number == ENOENT   ? VINCI_NOT_FOUND
                                : error_number == ENOMEM ? VINCI_NO_MEMORY
                                                         : VINCI_IO;
-    return fail(err, status, "%s: cannot %s: %s", path, cannot, strerror(error_number));
+    return fail(err, status, "%s: cannot %s: %s", path, _(cannot), _(strerror(error_number)));
 }

@@ -41,8 +41,8 @@ static bool add_cpu(struct cpu_set_list *out, unsigned cpu)
     return true;
 }
 
-/* One allowed hardware thread of every core. */
-static bool add_cores(struct cpu_set_list *out, hwloc_topology_t topology)
+/* One allowed hardware thread of every core, of as many as the cgroup's quota gives. */
+static bool add_cores(struct cpu_set_list *out, hwloc_topology_t topology, bool by_quota)
 {
     hwloc_const_cpuset_t allowed = hwloc_topology_get_allowed_cpuset(topology);
     hwloc_cpuset_t bound = hwloc_bitmap_alloc();
@@ -61,7 +61,7 @@ static bool add_cores(struct cpu_set_list *out, hwloc_topology_t topology)
         }
     }
     hwloc_bitmap_free(bound);
-    double quota = cgroup_cpus();
+    double quota = by_quota ? cgroup_cpus() : 0;
     if (quota > 0 && quota < out->n) out->n = quota < 1 ? 1 : (unsigned)(quota + .5);
     return ok;
 }
@@ -108,18 +108,26 @@ static enum vinci_status add_listed(struct cpu_set_list *out, hwloc_topology_t t
     return status;
 }
 
+static enum vinci_status load(hwloc_topology_t *topology, struct vinci_error *err)
+{
+    if (hwloc_topology_init(topology) != 0) return fail_memory(err, 64, "the machine's topology");
+    hwloc_topology_set_all_types_filter(*topology, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
+    hwloc_topology_set_type_filter(*topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    hwloc_topology_set_type_filter(*topology, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    if (hwloc_topology_load(*topology) == 0) return VINCI_OK;
+    hwloc_topology_destroy(*topology);
+    return fail(err, VINCI_FAILED, "the machine's topology cannot be read");
+}
+
 enum vinci_status topology_cpus(struct cpu_set_list *out, const char *list, struct vinci_error *err)
 {
     hwloc_topology_t topology = NULL;
-    enum vinci_status status = VINCI_OK;
     *out = (struct cpu_set_list){0};
-    if (hwloc_topology_init(&topology) != 0) return fail_memory(err, 64, "the machine's topology");
-    hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
-    hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
-    if (hwloc_topology_load(topology) != 0)
-        status = fail(err, VINCI_FAILED, "the machine's topology cannot be read");
-    else if (list) status = add_listed(out, topology, list, err);
-    else if (!add_cores(out, topology)) status = fail_memory(err, 64, "the list of processors");
+    enum vinci_status status = load(&topology, err);
+    if (status != VINCI_OK) return status;
+    if (list) status = add_listed(out, topology, list, err);
+    else if (!add_cores(out, topology, true))
+        status = fail_memory(err, 64, "the list of processors");
     hwloc_topology_destroy(topology);
     if (status == VINCI_OK && out->n == 0 && !add_cpu(out, 0))
         status = fail_memory(err, 64, "the list of processors");
@@ -131,4 +139,66 @@ void topology_cpus_free(struct cpu_set_list *cpus)
 {
     free(cpus->cpus);
     *cpus = (struct cpu_set_list){0};
+}
+
+/* Processors that Linux names by numbers only: "CPU implementer" and "CPU part" of /proc/cpuinfo.
+ */
+static const struct {
+    unsigned implementer, part;
+    const char *name;
+} arm_processors[] = {
+    {0x48, 0xd01, "Kunpeng 920 (TaiShan v110)"},
+    {0x48, 0xd02, "Kunpeng (TaiShan v120)"},
+    {0x41, 0xd0c, "Neoverse N1"},
+    {0x41, 0xd40, "Neoverse V1"},
+    {0x41, 0xd49, "Neoverse N2"},
+    {0x41, 0xd4f, "Neoverse V2"},
+    {0x41, 0xd08, "Cortex-A72"},
+    {0x70, 0x662, "Phytium FTC662"},
+    {0x70, 0x663, "Phytium FTC663"},
+};
+
+static void arm_name(char *out, size_t size)
+{
+    char line[128];
+    unsigned implementer = 0, part = 0;
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    if (!file) return;
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "CPU implementer : %x", &implementer) == 1) continue;
+        if (sscanf(line, "CPU part : %x", &part) == 1) break;
+    }
+    fclose(file);
+    for (size_t i = 0; i < sizeof arm_processors / sizeof *arm_processors; i++)
+        if (arm_processors[i].implementer == implementer && arm_processors[i].part == part)
+            snprintf(out, size, "%s", arm_processors[i].name);
+    if (!*out && part) snprintf(out, size, "ARM processor 0x%02x/0x%03x", implementer, part);
+}
+
+enum vinci_status topology_describe(struct topology_summary *out, struct vinci_error *err)
+{
+    hwloc_topology_t topology = NULL;
+    struct cpu_set_list cores = {0};
+    *out = (struct topology_summary){0};
+    enum vinci_status status = load(&topology, err);
+    if (status != VINCI_OK) return status;
+    hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0);
+    const char *name = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : NULL;
+    if (name) snprintf(out->name, sizeof out->name, "%s", name);
+    else arm_name(out->name, sizeof out->name);
+    hwloc_bitmap_t bound = hwloc_bitmap_alloc();
+    if (!bound || !add_cores(&cores, topology, false)) {
+        status = fail_memory(err, 64, "the machine's topology");
+    } else {
+        if (hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_PROCESS) != 0)
+            hwloc_bitmap_copy(bound, hwloc_topology_get_allowed_cpuset(topology));
+        out->n_hardware_threads = (unsigned)hwloc_bitmap_weight(bound);
+        out->n_cores = cores.n;
+        int n_nodes = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE);
+        out->n_nodes = n_nodes > 0 ? (unsigned)n_nodes : 1;
+    }
+    hwloc_bitmap_free(bound);
+    topology_cpus_free(&cores);
+    hwloc_topology_destroy(topology);
+    return status;
 }

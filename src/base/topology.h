@@ -18,4 +18,12 @@ enum vinci_status topology_cpus(struct cpu_set_list *out, const char *list,
                                 struct vinci_error *err);
 void topology_cpus_free(struct cpu_set_list *cpus);
 
+/* What the processor is, for people. Cores and hardware threads are those that this process may
+ * use, its cgroup's quota not counted. */
+struct topology_summary {
+    char name[96]; /* "" if the system does not know */
+    unsigned n_cores, n_hardware_threads, n_nodes;
+};
+enum vinci_status topology_describe(struct topology_summary *out, struct vinci_error *err);
+
 #endif

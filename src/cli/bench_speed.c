@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "bench/samples.h"
 #include "bench/speed.h"
+#include "cli/lang.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -26,22 +27,23 @@ void speed_args_init(struct speed_args *args)
 
 const struct option_row speed_rows[] = {
     {"limits", 0, NULL,
-     "measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; needs no "
-     "model",
+     N_("measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; needs no "
+        "model"),
      OPTION_FLAG, FIELD(limits)},
-    {"pp", 0, "LIST", "time the reading of prompts of these lengths, such as 512,4096", OPTION_TEXT,
-     FIELD(pp)},
-    {"tg", 0, "LIST", "time the generation of so many tokens, such as 64", OPTION_TEXT, FIELD(tg)},
-    {"ttft", 0, "LIST", "time from a request with a prompt of these lengths to its first token",
+    {"pp", 0, "LIST", N_("time the reading of prompts of these lengths, such as 512,4096"),
+     OPTION_TEXT, FIELD(pp)},
+    {"tg", 0, "LIST", N_("time the generation of so many tokens, such as 64"), OPTION_TEXT,
+     FIELD(tg)},
+    {"ttft", 0, "LIST", N_("time from a request with a prompt of these lengths to its first token"),
      OPTION_TEXT, FIELD(ttft)},
-    {"depth", 0, "LIST", "tokens that stand before those of --pp and --tg; default: 0", OPTION_TEXT,
-     FIELD(depth)},
-    {"batch", 0, "LIST", "sequences that generate at once, for --tg; default: 1", OPTION_TEXT,
+    {"depth", 0, "LIST", N_("tokens that stand before those of --pp and --tg; default: 0"),
+     OPTION_TEXT, FIELD(depth)},
+    {"batch", 0, "LIST", N_("sequences that generate at once, for --tg; default: 1"), OPTION_TEXT,
      FIELD(batch)},
-    {"repeat", 0, "N", "repetitions of each line of the table; default: 5", OPTION_U32,
+    {"repeat", 0, "N", N_("repetitions of each line of the table; default: 5"), OPTION_U32,
      FIELD(repeat), .min = 1, .max = SPEED_REPEAT_MAX},
-    {"seed", 0, "N", "same seed, same tokens; default: 0", OPTION_U64, FIELD(seed)},
-    {"json", 0, "FILE", "also write every sample as JSON; - writes it to standard output",
+    {"seed", 0, "N", N_("same seed, same tokens; default: 0"), OPTION_U64, FIELD(seed)},
+    {"json", 0, "FILE", N_("also write every sample as JSON; - writes it to standard output"),
      OPTION_TEXT, FIELD(json), COMPLETE_FILE},
     {0}};
 
@@ -155,9 +157,10 @@ static bool print_limits_row(void *user, const struct limits_row *row)
     for (int i = 0; i < LIMIT_COUNT; i++) {
         const struct limits_figure *f = &row->figures[i];
         char range[32];
-        snprintf(range, sizeof range, "(%.*f to %.*f)", digits[i], f->min / units[i], digits[i],
+        snprintf(range, sizeof range, _("(%.*f to %.*f)"), digits[i], f->min / units[i], digits[i],
                  f->max / units[i]);
-        fprintf(report->table, " %7.*f %-16s", digits[i], f->median / units[i], range);
+        fprintf(report->table, " %7.*f %-*s", digits[i], f->median / units[i],
+                text_field(range, 16), range);
     }
     fputc('\n', report->table);
     if (report->root)
@@ -173,10 +176,10 @@ static bool print_limits_row(void *user, const struct limits_row *row)
 static enum vinci_status run_limits(struct limits *limits, uint32_t repeat, struct report *report,
                                     struct vinci_error *err)
 {
-    fprintf(report->table, "limits of this machine, %s instructions, medians of %u\n",
+    fprintf(report->table, _("limits of this machine, %s instructions, medians of %u\n"),
             limits_isa(limits), repeat);
-    fprintf(report->table, "%7s %24s %24s %24s\n", "threads", "streaming read, GB/s  ",
-            "int8, 10^12 op/s    ", "f32, 10^12 op/s    ");
+    fputs(_("threads   streaming read, GB/s       int8, 10^12 op/s         f32, 10^12 op/s    \n"),
+          report->table);
     if (report->root)
         json_object_set_new(
             report->root, "limits",
@@ -184,8 +187,9 @@ static enum vinci_status run_limits(struct limits *limits, uint32_t repeat, stru
     return limits_run(limits, repeat, print_limits_row, report, err);
 }
 
-static const char *const kind_names[] = {
-    [SPEED_PREFILL] = "prefill", [SPEED_DECODE] = "decode", [SPEED_FIRST_TOKEN] = "first token"};
+static const char *const kind_names[] = {[SPEED_PREFILL] = N_("prefill"),
+                                         [SPEED_DECODE] = N_("decode"),
+                                         [SPEED_FIRST_TOKEN] = N_("first token")};
 
 static void print_head(struct report *report, const struct loaded_model *loaded,
                        const struct speed_args *args)
@@ -194,16 +198,17 @@ static void print_head(struct report *report, const struct loaded_model *loaded,
     const struct vinci_model_info *model = vinci_engine_model(loaded->engine);
     char bytes[16];
     vinci_engine_info(loaded->engine, &info);
-    fprintf(report->table, "model    %s\n", loaded->path);
-    fprintf(report->table, "device   %s, %s kernels, %u threads\n", info.device, info.cpu_level,
+    fprintf(report->table, _("model    %s\n"), loaded->path);
+    fprintf(report->table, _("device   %s, %s kernels, %u threads\n"), info.device, info.cpu_level,
             info.n_threads);
-    fprintf(report->table, "load     %.4f s\n", info.load_seconds);
-    fprintf(report->table, "weights  %s read per token at batch 1\n",
+    fprintf(report->table, _("load     %.4f s\n"), info.load_seconds);
+    fprintf(report->table, _("weights  %s read per token at batch 1\n"),
             format_bytes(model->bytes_per_token, bytes));
-    fprintf(report->table, "speed    medians of %u, least to most, share of the machine's limit\n",
+    fprintf(report->table,
+            _("speed    medians of %u, least to most, share of the machine's limit\n"),
             args->repeat);
-    fprintf(report->table, "%-11s %6s %6s %5s %9s %21s  %s\n", "test", "tokens", "depth", "batch",
-            "tokens/s", "", "share");
+    fputs(_("test        tokens  depth batch  tokens/s                        share\n"),
+          report->table);
     if (!report->root) return;
     json_t *path = json_string(loaded->path); /* NULL when the path is not UTF-8 */
     json_object_set_new(report->root, "model", path ? path : json_null());
@@ -267,15 +272,17 @@ static void add_json_row(json_t *results, const struct speed_row *row, const str
 static bool print_row(struct report *report, const struct speed_row *row)
 {
     struct row_summary s = summarise(row);
+    const char *kind = _(kind_names[row->test.kind]);
     char range[32];
-    snprintf(range, sizeof range, "(%.2f to %.2f)", s.speed_min, s.speed_max);
-    fprintf(report->table, "%-11s %6u %6u %5u %9.2f %-21s", kind_names[row->test.kind],
-            row->test.n_tokens, row->test.depth, row->test.batch, s.speed, range);
-    if (row->test.kind == SPEED_FIRST_TOKEN) fprintf(report->table, "  after %.4f s", s.seconds);
+    snprintf(range, sizeof range, _("(%.2f to %.2f)"), s.speed_min, s.speed_max);
+    fprintf(report->table, "%-*s %6u %6u %5u %9.2f %-*s", text_field(kind, 11), kind,
+            row->test.n_tokens, row->test.depth, row->test.batch, s.speed, text_field(range, 21),
+            range);
+    if (row->test.kind == SPEED_FIRST_TOKEN) fprintf(report->table, _("  after %.4f s"), s.seconds);
     else if (s.limit > 0 && row->test.kind == SPEED_DECODE)
-        fprintf(report->table, "  %.0f %% of %.1f GB/s", 100 * s.share, s.limit / 1e9);
+        fprintf(report->table, _("  %.0f %% of %.1f GB/s"), 100 * s.share, s.limit / 1e9);
     else if (s.limit > 0)
-        fprintf(report->table, "  %.0f %% of %.2f int8", 100 * s.share, s.limit / 1e12);
+        fprintf(report->table, _("  %.0f %% of %.2f int8"), 100 * s.share, s.limit / 1e12);
     fputc('\n', report->table);
     if (report->root) add_json_row(json_object_get(report->root, "results"), row, &s);
     return flush(report);

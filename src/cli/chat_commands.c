@@ -21,10 +21,10 @@ static enum vinci_status help(struct chat *chat, const char *argument, struct vi
     (void)argument;
     (void)err;
     for (const struct chat_command_row *row = chat_command_rows; row->name; row++)
-        chat_view_note(&chat->view, "/%-7s%-9s %s", row->name, row->argument, row->help);
+        chat_view_note(&chat->view, "/%-7s%-9s %s", row->name, row->argument, _(row->help));
     chat_view_note(&chat->view,
-                   "A message of several lines: end lines in \\, or put it between two "
-                   "\"\"\". Ctrl-C stops an answer.");
+                   _("A message of several lines: end lines in \\, or put it between two "
+                     "\"\"\". Ctrl-C stops an answer."));
     return VINCI_OK;
 }
 
@@ -66,7 +66,7 @@ static enum vinci_status system_text(struct chat *chat, const char *argument,
     const char *text = strcmp(argument, "-") == 0 ? NULL : argument;
     if (!*argument) {
         chat_view_note(&chat->view, "%s",
-                       chat->settings.instructions ? chat->settings.instructions : "none");
+                       chat->settings.instructions ? chat->settings.instructions : _("none"));
         return VINCI_OK;
     }
     if (!copy_settings(&changed, &chat->settings) ||
@@ -112,8 +112,9 @@ static enum vinci_status tools(struct chat *chat, const char *argument, struct v
     }
     status = chat_tools_names(chat->settings.tools, &names, err);
     if (status == VINCI_OK)
-        chat_view_note(&chat->view, "%s%s", names.size ? names.data : "none",
-                       names.size && !chat->tool.exec ? " (nothing runs them: --tool-exec)" : "");
+        chat_view_note(&chat->view, "%s%s", names.size ? names.data : _("none"),
+                       names.size && !chat->tool.exec ? _(" (nothing runs them: --tool-exec)")
+                                                      : "");
     buf_free(&names);
     return status;
 }
@@ -124,7 +125,7 @@ static enum vinci_status save(struct chat *chat, const char *argument, struct vi
     if (!*argument) return fail(err, VINCI_USAGE, "/save: give a file");
     enum vinci_status status = chat_to_json(chat, &json, err);
     if (status == VINCI_OK) status = chat_write_file(argument, json, err);
-    if (status == VINCI_OK) chat_view_note(&chat->view, "saved to %s", argument);
+    if (status == VINCI_OK) chat_view_note(&chat->view, _("saved to %s"), argument);
     free(json);
     return status;
 }
@@ -141,7 +142,7 @@ static enum vinci_status load(struct chat *chat, const char *argument, struct vi
     enum vinci_status status = read_input(argument, &text, err);
     if (status == VINCI_OK)
         status = chat_from_json(chat, text.data ? text.data : "", text.size, argument, err);
-    if (status == VINCI_OK) chat_view_note(&chat->view, "loaded %zu messages", n_said(chat));
+    if (status == VINCI_OK) chat_view_note(&chat->view, _("loaded %zu messages"), n_said(chat));
     buf_free(&text);
     return status;
 }
@@ -152,7 +153,8 @@ static enum vinci_status undo(struct chat *chat, const char *argument, struct vi
     (void)argument;
     if (!last) return fail(err, VINCI_USAGE, "/undo: nothing was said yet");
     vinci_conversation_truncate(chat->conversation, last - 1);
-    chat_view_note(&chat->view, "the last turn is taken back; %zu messages are left", n_said(chat));
+    chat_view_note(&chat->view, _("the last turn is taken back; %zu messages are left"),
+                   n_said(chat));
     return VINCI_OK;
 }
 
@@ -173,7 +175,7 @@ static enum vinci_status tokens(struct chat *chat, const char *argument, struct 
     (void)argument;
     enum vinci_status status = chat_count_tokens(chat, &n, err);
     if (status == VINCI_OK)
-        chat_view_note(&chat->view, "%zu tokens in %zu messages; the context has %u", n,
+        chat_view_note(&chat->view, _("%zu tokens in %zu messages; the context has %u"), n,
                        vinci_conversation_n_messages(chat->conversation), chat->model.n_ctx);
     return status;
 }
@@ -188,26 +190,26 @@ static enum vinci_status speed(struct chat *chat, const char *argument, struct v
     const struct chat_figures *f = &chat->figures;
     (void)argument;
     if (!f->n_answers) return fail(err, VINCI_USAGE, "/speed: nothing was answered yet");
-    chat_view_note(&chat->view, "prompt    %zu tokens reused, %zu prefilled, %.2f s, %.1f tokens/s",
-                   f->n_reused, f->n_prefilled, f->prefill_seconds,
-                   rate(f->n_prefilled, f->prefill_seconds));
-    chat_view_note(&chat->view, "answer    %zu tokens, %.2f s, %.1f tokens/s", f->n_generated,
+    chat_view_note(
+        &chat->view, _("prompt    %zu tokens reused, %zu prefilled, %.2f s, %.1f tokens/s"),
+        f->n_reused, f->n_prefilled, f->prefill_seconds, rate(f->n_prefilled, f->prefill_seconds));
+    chat_view_note(&chat->view, _("answer    %zu tokens, %.2f s, %.1f tokens/s"), f->n_generated,
                    f->decode_seconds, rate(f->n_decoded, f->decode_seconds));
     return VINCI_OK;
 }
 
 const struct chat_command_row chat_command_rows[] = {
-    {"help", "", "this list", help},
-    {"system", "[TEXT]", "shows or sets the instructions; - removes them", system_text},
-    {"effort", "[LEVEL]", "how long to think: low, medium or high", effort},
-    {"tools", "[FILE]", "shows the tools, or reads them from FILE; - removes them", tools},
-    {"save", "FILE", "writes the conversation, as JSON in OpenAI's form", save},
-    {"load", "FILE", "goes on with a conversation from a file", load},
-    {"undo", "", "takes back the last message and its answer", undo},
-    {"retry", "", "another answer to the last message", retry},
-    {"tokens", "", "how much of the context is used", tokens},
-    {"speed", "", "what the last turn cost", speed},
-    {"quit", "", "ends the session; so does Ctrl-D", NULL},
+    {"help", "", N_("this list"), help},
+    {"system", "[TEXT]", N_("shows or sets the instructions; - removes them"), system_text},
+    {"effort", "[LEVEL]", N_("how long to think: low, medium or high"), effort},
+    {"tools", "[FILE]", N_("shows the tools, or reads them from FILE; - removes them"), tools},
+    {"save", "FILE", N_("writes the conversation, as JSON in OpenAI's form"), save},
+    {"load", "FILE", N_("goes on with a conversation from a file"), load},
+    {"undo", "", N_("takes back the last message and its answer"), undo},
+    {"retry", "", N_("another answer to the last message"), retry},
+    {"tokens", "", N_("how much of the context is used"), tokens},
+    {"speed", "", N_("what the last turn cost"), speed},
+    {"quit", "", N_("ends the session; so does Ctrl-D"), NULL},
     {0}};
 
 void chat_command(struct chat *chat, const char *line, bool *quit)

@@ -47,7 +47,7 @@ struct reader {
 static enum vinci_status fail_form(const struct reader *reader, const char *expected)
 {
     return fail(reader->err, VINCI_BAD_FILE, "%s: messages[%zu]: expected %s", reader->path,
-                reader->number, expected);
+                reader->number, _(expected));
 }
 
 /* A string, or OpenAI's list of {"type": "text", "text"}; *present false for null and nothing. */

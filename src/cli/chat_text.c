@@ -21,10 +21,22 @@ uint32_t character_at(const char *text, size_t n, size_t *size)
     return c;
 }
 
+/* For machines without any UTF-8 locale: what is wide in East Asian scripts, and emoji. */
+static bool is_wide(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {{0x1100, 0x115f},  {0x2e80, 0x303e}, {0x3041, 0xa4cf},
+                                         {0xac00, 0xd7a3},  {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
+                                         {0xff00, 0xff60},  {0xffe0, 0xffe6}, {0x1f300, 0x1f64f},
+                                         {0x20000, 0x3fffd}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
+    return false;
+}
+
 int character_width(uint32_t character)
 {
     int width = wcwidth((wchar_t)character);
-    return width < 0 ? 1 : width;
+    return width >= 0 ? width : is_wide(character) ? 2 : 1;
 }
 
 /* C0, DEL, C1, and what turns the direction of the text around. */

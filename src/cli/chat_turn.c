@@ -124,17 +124,17 @@ static void say_finish(struct chat *chat)
     const struct chat_figures *figures = &chat->figures;
     switch (figures->finish) {
     case VINCI_FINISH_LENGTH:
-        chat_view_note(&chat->view, "[cut after %zu tokens; what there is stays]",
+        chat_view_note(&chat->view, _("[cut after %zu tokens; what there is stays]"),
                        figures->n_generated);
         break;
     case VINCI_FINISH_CONTEXT:
         chat_view_note(&chat->view,
-                       "[cut: the context of %u tokens is full; what there is stays; go on after "
-                       "/undo, or with a larger --ctx]",
+                       _("[cut: the context of %u tokens is full; what there is stays; go on after "
+                         "/undo, or with a larger --ctx]"),
                        chat->model.n_ctx);
         break;
     case VINCI_FINISH_CANCELLED:
-        chat_view_note(&chat->view, "[stopped; what there is stays]");
+        chat_view_note(&chat->view, _("[stopped; what there is stays]"));
         break;
     default: break;
     }
@@ -198,19 +198,19 @@ static bool may_run(struct chat *chat, const char *name, const char *arguments)
     struct buf text = {0};
     if (chat->tool.yes) return true;
     if (chat->input && chat_input_is_terminal(chat->input)) {
-        enum chat_read read = chat_input_ask(chat->input, "run it? [y/N] ", &text);
+        enum chat_read read = chat_input_ask(chat->input, _("run it? [y/N] "), &text);
         if (read == READ_TEXT) snprintf(line, sizeof line, "%s", text.data);
     } else if (chat->program->progress && !chat->input) {
         if (chat->view.quiet) { /* nobody decides about what was not shown */
             chat->view.quiet = false;
-            chat_view_note(&chat->view, "calls %s %s", name, arguments);
+            chat_view_note(&chat->view, _("calls %s %s"), name, arguments);
             chat->view.quiet = true;
         }
-        say("run it? [y/N] ");
+        say(_("run it? [y/N] "));
         ask_terminal(line, sizeof line);
     } else {
         say_warning(chat->program,
-                    "a call was refused, as there is nobody to ask; --yes runs all calls");
+                    _("a call was refused, as there is nobody to ask; --yes runs all calls"));
     }
     buf_free(&text);
     return line[0] == 'y' || line[0] == 'Y';
@@ -249,7 +249,7 @@ static enum vinci_status carry_out(struct chat *chat, bool *go_on, struct vinci_
     const char *refusal = chat_tools_refusal(chat->settings.tools, recipient, arguments, &name,
                                              reason, sizeof reason);
     if (!refusal && !chat->tool.exec) {
-        chat_view_note(&chat->view, "[the call is open: --tool-exec would carry it out]");
+        chat_view_note(&chat->view, _("[the call is open: --tool-exec would carry it out]"));
         goto cleanup;
     }
     if (!refusal && !may_run(chat, name, arguments))
@@ -261,7 +261,7 @@ static enum vinci_status carry_out(struct chat *chat, bool *go_on, struct vinci_
         status = chat_tools_run(&chat->tool, name, arguments, &text, &stopped, err);
     }
     if (status != VINCI_OK) goto cleanup;
-    chat_view_note(&chat->view, "%s answers %s", name, text.size ? text.data : "nothing");
+    chat_view_note(&chat->view, _("%s answers %s"), name, text.size ? text.data : _("nothing"));
     status = add_tool_answer(chat, recipient, &text, err);
     *go_on = !stopped;
     if (stopped) chat->figures.finish = VINCI_FINISH_CANCELLED;
@@ -285,8 +285,8 @@ enum vinci_status chat_turn(struct chat *chat, struct vinci_error *err)
         status = answer(chat, &call, err);
         if (status != VINCI_OK || !call) break;
         if (round == chat->tool.rounds) {
-            chat_view_note(&chat->view, "[%u calls in one turn: --tool-rounds; the last is open]",
-                           round + 1);
+            chat_view_note(&chat->view,
+                           _("[%u calls in one turn: --tool-rounds; the last is open]"), round + 1);
             break;
         }
         status = carry_out(chat, &go_on, err);

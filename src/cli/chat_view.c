@@ -73,6 +73,17 @@ static void say_text(struct chat_view *view, const char *text, size_t n)
     buf_free(&safe);
 }
 
+/* The line that the cursor stands in, anew. */
+VINCI_PRINTF(2, 3) static void redraw_line(struct chat_view *view, const char *format, ...)
+{
+    char text[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    say("\r\033[K%s%s%s", dim(view), text, plain(view));
+}
+
 void chat_view_note(struct chat_view *view, const char *format, ...)
 {
     char *text = NULL; /* whole, whatever its length: a person may have to decide about it */
@@ -150,8 +161,8 @@ static void end_part(struct chat_view *view)
     view->part = PART_NONE;
     if (part == PART_REASONING && view->reasoning == REASONING_BRIEF) {
         if (view->program->progress)
-            say("\r\033[K%sthought for %.1f s, %zu tokens%s\n", dim(view), now() - view->start,
-                view->n_reasoning, plain(view));
+            redraw_line(view, _("thought for %.1f s, %zu tokens\n"), now() - view->start,
+                        view->n_reasoning);
         return;
     }
     if (part == PART_ANSWER && view->markdown) draw(view);
@@ -183,7 +194,7 @@ void chat_view_token(struct chat_view *view)
     if (view->quiet || view->reasoning != REASONING_BRIEF || !view->program->progress ||
         now() - view->drawn < 0.1)
         return;
-    say("\r\033[K%sthinking: %zu tokens%s", dim(view), view->n_reasoning, plain(view));
+    redraw_line(view, _("thinking: %zu tokens"), view->n_reasoning);
     view->drawn = now();
 }
 
@@ -226,7 +237,7 @@ void chat_view_event(struct chat_view *view, const struct vinci_harmony_event *e
         if (view->part != PART_NONE) end_part(view);
         if (vinci_message_is_call(event->message)) {
             struct vinci_text to = event->message->recipient, with = event->message->content;
-            chat_view_note(view, "calls %.*s %.*s", (int)to.size, to.data, (int)with.size,
+            chat_view_note(view, _("calls %.*s %.*s"), (int)to.size, to.data, (int)with.size,
                            with.data ? with.data : "");
         }
     }

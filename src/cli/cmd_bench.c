@@ -24,37 +24,37 @@ enum { BATCH_SIZE = 1, MAX_NEW_TOKENS = 128, WARMUP = 2, ITERS = 5 }; /* the def
 #define FIELD(name) .offset = offsetof(struct bench_args, name)
 
 static const struct option_row rows[] = {
-    {"model-path", 0, "MODEL", "the same as --model", OPTION_TEXT, FIELD(model.model),
+    {"model-path", 0, "MODEL", N_("the same as --model"), OPTION_TEXT, FIELD(model.model),
      COMPLETE_FILE},
-    {"batch-size", 'b', "N", "requests that run at once; default: 1", OPTION_U32, FIELD(batch_size),
-     .min = 1, .max = 4096},
-    {"max-new-tokens", 'n', "N", "tokens generated per request; default: 128", OPTION_U32,
+    {"batch-size", 'b', "N", N_("requests that run at once; default: 1"), OPTION_U32,
+     FIELD(batch_size), .min = 1, .max = 4096},
+    {"max-new-tokens", 'n', "N", N_("tokens generated per request; default: 128"), OPTION_U32,
      FIELD(max_new_tokens), .min = 1},
-    {"warmup", 0, "N", "iterations before the measured ones; default: 2", OPTION_U32,
+    {"warmup", 0, "N", N_("iterations before the measured ones; default: 2"), OPTION_U32,
      FIELD(warmup)},
-    {"iters", 0, "N", "measured iterations; default: 5", OPTION_U32, FIELD(iters), .min = 1},
+    {"iters", 0, "N", N_("measured iterations; default: 5"), OPTION_U32, FIELD(iters), .min = 1},
     {"use-fp16", 0, NULL,
-     "compute in float16 where the device has it; a CPU computes as always and says so",
+     N_("compute in float16 where the device has it; a CPU computes as always and says so"),
      OPTION_FLAG, FIELD(use_fp16)},
-    {"prompt", 'p', "TEXT", "a prompt; may be given several times; default: two in Chinese",
+    {"prompt", 'p', "TEXT", N_("a prompt; may be given several times; default: two in Chinese"),
      OPTION_LIST, FIELD(prompts)},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct bench_args, model)},
-    {"Measurement", rows, 0},
-    {"Limits and speed matrix", speed_rows, offsetof(struct bench_args, speed)},
-    {"Tokenizer", tokenizer_rows, offsetof(struct bench_args, model)},
-    {"Engine", engine_rows, offsetof(struct bench_args, model)},
+    {N_("Model"), model_rows, offsetof(struct bench_args, model)},
+    {N_("Measurement"), rows, 0},
+    {N_("Limits and speed matrix"), speed_rows, offsetof(struct bench_args, speed)},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct bench_args, model)},
+    {N_("Engine"), engine_rows, offsetof(struct bench_args, model)},
     {0}};
 
 static const struct command_example examples[] = {
     {"bench --model-path gpt-oss-20b --device cpu --max-new-tokens 128",
-     "two prompts, 2 iterations to warm up, 5 measured"},
-    {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", "eight requests at once"},
-    {"bench --limits", "what this machine can do at most"},
+     N_("two prompts, 2 iterations to warm up, 5 measured")},
+    {"bench -m gpt-oss-20b -b 8 -p 'Once upon a time' --iters 10", N_("eight requests at once")},
+    {"bench --limits", N_("what this machine can do at most")},
     {"bench -m gpt-oss-20b --pp 512 --tg 64 --depth 0,4096 --batch 1,4,16",
-     "reading and generating apart, at two depths, with 1, 4 and 16 sequences"},
+     N_("reading and generating apart, at two depths, with 1, 4 and 16 sequences")},
     {0}};
 
 static const char *const default_prompts[] = {
@@ -87,7 +87,7 @@ static enum vinci_status open_model(struct loaded_model *loaded, const struct pr
     enum vinci_status status = loaded_model_open(loaded, program, &options, 0, n_seqs, err);
     if (status == VINCI_NO_DEVICE && options.device && strncmp(options.device, "npu", 3) == 0) {
         char text[sizeof err->text + 100];
-        snprintf(text, sizeof text, "%s; measuring the CPU instead: the figures are the CPU's",
+        snprintf(text, sizeof text, _("%s; measuring the CPU instead: the figures are the CPU's"),
                  err->text);
         say_warning(program, text);
         err->text[0] = '\0';
@@ -135,14 +135,14 @@ static void print_head(const struct loaded_model *loaded, const struct bench_arg
 {
     struct vinci_engine_info info;
     vinci_engine_info(loaded->engine, &info);
-    printf("model            %s\n", loaded->path);
-    printf("device           %s, %s kernels, %u threads\n", info.device, info.cpu_level,
+    printf(_("model            %s\n"), loaded->path);
+    printf(_("device           %s, %s kernels, %u threads\n"), info.device, info.cpu_level,
            info.n_threads);
-    printf("batch size       %u\n", args->batch_size);
-    printf("prompts          %zu:", n_prompts);
+    printf(_("batch size       %u\n"), args->batch_size);
+    printf(_("prompts          %zu:"), n_prompts);
     for (size_t i = 0; i < n_prompts; i++) printf("%s %zu", i ? "," : "", prompts[i].n);
-    printf(" tokens\n");
-    printf("load             %.4f s\n", info.load_seconds);
+    printf(_(" tokens\n"));
+    printf(_("load             %.4f s\n"), info.load_seconds);
     fflush(stdout);
 }
 
@@ -150,10 +150,10 @@ static bool print_iteration(void *user, const struct bench_iteration *iteration)
 {
     (void)user;
     if (iteration->warmup) {
-        say("warm-up %-8u %.4f s\n", iteration->index + 1, iteration->seconds);
+        say(_("warm-up %-8u %.4f s\n"), iteration->index + 1, iteration->seconds);
         return true;
     }
-    printf("iteration %-6u %.4f s\n", iteration->index + 1, iteration->seconds);
+    printf(_("iteration %-6u %.4f s\n"), iteration->index + 1, iteration->seconds);
     return output("", 0);
 }
 
@@ -162,16 +162,16 @@ static void print_result(const struct bench_result *result)
     struct memory_use memory;
     char a[16], b[16], c[16];
     memory_use_now(&memory);
-    printf("iterations       %u\n", result->n_iterations);
-    printf("total            %.4f s\n", result->seconds);
-    printf("average          %.4f s (%.4f to %.4f)\n", result->seconds / result->n_iterations,
+    printf(_("iterations       %u\n"), result->n_iterations);
+    printf(_("total            %.4f s\n"), result->seconds);
+    printf(_("average          %.4f s (%.4f to %.4f)\n"), result->seconds / result->n_iterations,
            result->seconds_min, result->seconds_max);
-    printf("tokens generated %llu\n", (unsigned long long)result->n_generated);
-    printf("tokens/s         %.2f\n", (double)result->n_generated / result->seconds);
-    printf("memory           %s at most; now %s of its own, %s of mapped files\n",
+    printf(_("tokens generated %llu\n"), (unsigned long long)result->n_generated);
+    printf(_("tokens/s         %.2f\n"), (double)result->n_generated / result->seconds);
+    printf(_("memory           %s at most; now %s of its own, %s of mapped files\n"),
            format_bytes(memory.peak, a), format_bytes(memory.own, b),
            format_bytes(memory.mapped, c));
-    printf("KV cache         %s at most\n", format_bytes(result->kv_bytes, a));
+    printf(_("KV cache         %s at most\n"), format_bytes(result->kv_bytes, a));
 }
 
 /* ---- limits and speed matrix --------------------------------------------------------------- */
@@ -229,9 +229,9 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct vinci_engine_info info;
     vinci_engine_info(loaded.engine, &info);
     if (args->use_fp16 && strcmp(info.device, "cpu") == 0)
-        say("vinci: --use-fp16: on the CPU the weights stay in the file's formats and nothing "
-            "changes; keys and values are %s\n",
-            args->model.kv == VINCI_KV_F16 ? "float16 already" : "float32, as --kv asks");
+        say(_("vinci: --use-fp16: on the CPU the weights stay in the file's formats and nothing "
+              "changes; keys and values are %s\n"),
+            args->model.kv == VINCI_KV_F16 ? _("float16 already") : _("float32, as --kv asks"));
     print_head(&loaded, args, prompts, n);
     struct bench_options options = {.engine = loaded.engine,
                                     .prompts = prompts,
@@ -254,24 +254,22 @@ cleanup:
 
 const struct command command_bench = {
     .name = "bench",
-    .summary = "measure how fast a model generates",
+    .summary = N_("measure how fast a model generates"),
     .operands = "",
     .description =
-        "Loads the model, runs --warmup iterations and then --iters measured ones, and prints the "
-        "time of each, the total, the average, tokens generated, tokens/s and memory. An iteration "
-        "runs every prompt once, in batches of --batch-size requests that run at the same time "
-        "(prompts are repeated to fill the last batch). Every request generates exactly "
-        "--max-new-tokens, whatever the model would say. tokens/s counts generated tokens over the "
-        "whole time, reading the prompts included.\n\n"
-        "--limits, --pp, --tg and --ttft measure in another form, without a tokenizer: what the "
-        "machine can do, reading a prompt of random tokens, generating for --batch sequences at "
-        "once "
-        "(from their first tokens on), and the wait for the first token, each --repeat times. The "
-        "limit is measured before each repetition; shares are bytes of weights against the "
-        "streaming "
-        "read (generating, one sequence) and the weights' multiply-adds, two operations each, "
-        "against the int8 peak in 10^12 operations a second (reading).\n\n"
-        "With --device npu:0 and no such device, the CPU is measured, with a warning.",
+        N_("Loads the model, runs --warmup iterations and then --iters measured ones, and prints "
+           "the time of each, the total, the average, tokens generated, tokens/s and memory. An "
+           "iteration runs every prompt once, in batches of --batch-size requests that run at the "
+           "same time (prompts are repeated to fill the last batch). Every request generates "
+           "exactly --max-new-tokens, whatever the model would say. tokens/s counts generated "
+           "tokens over the whole time, reading the prompts included.\n\n"
+           "--limits, --pp, --tg and --ttft measure in another form, without a tokenizer: what the "
+           "machine can do, reading a prompt of random tokens, generating for --batch sequences at "
+           "once (from their first tokens on), and the wait for the first token, each --repeat "
+           "times. The limit is measured before each repetition; shares are bytes of weights "
+           "against the streaming read (generating, one sequence) and the weights' multiply-adds, "
+           "two operations each, against the int8 peak in 10^12 operations a second (reading).\n\n"
+           "With --device npu:0 and no such device, the CPU is measured, with a warning."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct bench_args),

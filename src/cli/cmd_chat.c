@@ -5,8 +5,6 @@
 #include "cli/sampling_options.h"
 
 #include <fcntl.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,67 +27,67 @@ struct chat_args {
 #define FIELD(name) .offset = offsetof(struct chat_args, name)
 
 static const struct option_row chat_rows[] = {
-    {"system", 's', "TEXT", "instructions for the model", OPTION_TEXT, FIELD(system)},
+    {"system", 's', "TEXT", N_("instructions for the model"), OPTION_TEXT, FIELD(system)},
     {"file", 'f', "FILE",
-     "put the text of FILE behind the first message; may be given several times", OPTION_LIST,
+     N_("put the text of FILE behind the first message; may be given several times"), OPTION_LIST,
      FIELD(files), COMPLETE_FILE},
-    {"reasoning", 'r', "LEVEL", "how long to think: low, medium (the default) or high",
+    {"reasoning", 'r', "LEVEL", N_("how long to think: low, medium (the default) or high"),
      OPTION_CHOICE, FIELD(effort), COMPLETE_WORDS, "low|medium|high"},
-    {"date", 0, "DATE", "the date that the model is told; default: today, none: no date",
+    {"date", 0, "DATE", N_("the date that the model is told; default: today, none: no date"),
      OPTION_TEXT, FIELD(date)},
     {"max-new-tokens", 'n', "N",
-     "cut an answer after N tokens; 0 (the default): when the context is full", OPTION_U32,
+     N_("cut an answer after N tokens; 0 (the default): when the context is full"), OPTION_U32,
      FIELD(max_new_tokens)},
-    {"load", 0, "FILE", "go on with a saved conversation, or any in OpenAI's form", OPTION_TEXT,
+    {"load", 0, "FILE", N_("go on with a saved conversation, or any in OpenAI's form"), OPTION_TEXT,
      FIELD(load), COMPLETE_FILE},
-    {"save", 0, "FILE", "write the conversation to FILE at the end", OPTION_TEXT, FIELD(save),
+    {"save", 0, "FILE", N_("write the conversation to FILE at the end"), OPTION_TEXT, FIELD(save),
      COMPLETE_FILE},
     {0}};
 
 static const struct option_row output_rows[] = {
     {"show-reasoning", 0, "HOW",
-     "full: all of it on standard error; brief (the default): how long it takes, on a terminal; "
-     "none",
+     N_("full: all of it on standard error; brief (the default): how long it takes, on a terminal; "
+        "none"),
      OPTION_CHOICE, FIELD(show_reasoning), COMPLETE_WORDS, "full|brief|none"},
-    {"json", 0, NULL, "print the turn as one JSON object (with a QUESTION)", OPTION_FLAG,
+    {"json", 0, NULL, N_("print the turn as one JSON object (with a QUESTION)"), OPTION_FLAG,
      FIELD(json)},
     {0}};
 
 static const struct option_row tool_rows[] = {
-    {"tools", 0, "FILE", "functions that the model may call: JSON in OpenAI's form", OPTION_TEXT,
-     FIELD(tools), COMPLETE_FILE},
+    {"tools", 0, "FILE", N_("functions that the model may call: JSON in OpenAI's form"),
+     OPTION_TEXT, FIELD(tools), COMPLETE_FILE},
     {"tool-exec", 0, "COMMAND",
-     "run COMMAND for a call: it gets {\"name\", \"arguments\"} on standard input and answers on "
-     "standard output",
+     N_("run COMMAND for a call: it gets {\"name\", \"arguments\"} on standard input and answers "
+        "on standard output"),
      OPTION_TEXT, FIELD(tool.exec)},
-    {"yes", 'y', NULL, "run calls without asking", OPTION_FLAG, FIELD(tool.yes)},
-    {"tool-timeout", 0, "SECONDS", "end a call after this time; default: 30", OPTION_U32,
+    {"yes", 'y', NULL, N_("run calls without asking"), OPTION_FLAG, FIELD(tool.yes)},
+    {"tool-timeout", 0, "SECONDS", N_("end a call after this time; default: 30"), OPTION_U32,
      FIELD(tool.seconds), .min = 1, .max = 86400},
-    {"tool-limit", 0, "SIZE", "cut an answer of a tool after SIZE; default: 64K", OPTION_SIZE,
+    {"tool-limit", 0, "SIZE", N_("cut an answer of a tool after SIZE; default: 64K"), OPTION_SIZE,
      FIELD(tool.bytes)},
-    {"tool-rounds", 0, "N", "most calls in one turn; default: 20", OPTION_U32, FIELD(tool.rounds),
-     .max = 10000},
+    {"tool-rounds", 0, "N", N_("most calls in one turn; default: 20"), OPTION_U32,
+     FIELD(tool.rounds), .max = 10000},
     {"replay", 0, "FILE",
-     "take the answers from FILE instead of a model, a JSON string a line, to try tools; needs the "
-     "tokenizer only",
+     N_("take the answers from FILE instead of a model, a JSON string a line, to try tools; needs "
+        "the tokenizer only"),
      OPTION_TEXT, FIELD(replay), COMPLETE_FILE},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct chat_args, model)},
-    {"Conversation", chat_rows, 0},
-    {"Output", output_rows, 0},
-    {"Tools", tool_rows, 0},
-    {"Sampling", sampling_rows, offsetof(struct chat_args, sampling)},
-    {"Tokenizer", tokenizer_rows, offsetof(struct chat_args, model)},
-    {"Engine", engine_rows, offsetof(struct chat_args, model)},
+    {N_("Model"), model_rows, offsetof(struct chat_args, model)},
+    {N_("Conversation"), chat_rows, 0},
+    {N_("Output"), output_rows, 0},
+    {N_("Tools"), tool_rows, 0},
+    {N_("Sampling"), sampling_rows, offsetof(struct chat_args, sampling)},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct chat_args, model)},
+    {N_("Engine"), engine_rows, offsetof(struct chat_args, model)},
     {0}};
 
 static const struct command_example examples[] = {
-    {"chat -m gpt-oss-20b", "a session; /help lists its commands"},
-    {"chat -m gpt-oss-20b 'Why is the sky blue?'", "one question"},
-    {"chat -m gpt-oss-20b 'Summarise this.' < report.txt", "a question about a text"},
-    {"chat -m gpt-oss-20b --tools tools.json --tool-exec ./run-tool", "a session with tools"},
+    {"chat -m gpt-oss-20b", N_("a session; /help lists its commands")},
+    {"chat -m gpt-oss-20b 'Why is the sky blue?'", N_("one question")},
+    {"chat -m gpt-oss-20b 'Summarise this.' < report.txt", N_("a question about a text")},
+    {"chat -m gpt-oss-20b --tools tools.json --tool-exec ./run-tool", N_("a session with tools")},
     {0}};
 
 static void init(void *arguments)
@@ -107,13 +105,6 @@ static void release(void *arguments)
     struct chat_args *args = arguments;
     sampling_options_release(&args->sampling);
     text_list_free(&args->files);
-}
-
-/* Widths of characters and editing them need a UTF-8 locale; where there is none, C.UTF-8. */
-static void set_locale(void)
-{
-    setlocale(LC_CTYPE, "");
-    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
 }
 
 static enum vinci_status first_settings(struct chat_settings *settings,
@@ -228,14 +219,14 @@ static enum vinci_status session(struct chat *chat, const struct chat_args *args
     bool quit = false, first = true;
     enum vinci_status status = VINCI_OK;
     if (chat_input_is_terminal(chat->input))
-        chat_view_note(&chat->view, "%s, context of %u tokens; /help lists the commands",
+        chat_view_note(&chat->view, _("%s, context of %u tokens; /help lists the commands"),
                        chat->model.name, chat->model.n_ctx);
     while (status == VINCI_OK && !quit) {
         enum chat_read read = chat_input_read(chat->input, &text);
         if (read == READ_END) break;
         if (read == READ_STOPPED) {
             if (!interrupt_forget() || !chat_input_is_terminal(chat->input)) break;
-            chat_view_note(&chat->view, "/quit or Ctrl-D ends the session");
+            chat_view_note(&chat->view, _("/quit or Ctrl-D ends the session"));
             continue;
         }
         const char *line = text.data;
@@ -268,7 +259,6 @@ static enum vinci_status run(const struct program *program, void *arguments,
 {
     struct chat_args *args = arguments;
     struct chat chat = {.program = program, .tool = args->tool};
-    set_locale();
     if (args->json && !program->operand)
         return fail(err, VINCI_USAGE, "--json: give a QUESTION as well");
     if (args->tool.exec && !args->tools && !args->load && program->operand)
@@ -303,9 +293,9 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_chat = {
     .name = "chat",
-    .summary = "talk with a model",
+    .summary = N_("talk with a model"),
     .operands = "[QUESTION]",
-    .description =
+    .description = N_(
         "With a QUESTION: asks it and prints the answer. What comes by a pipe on standard input, "
         "and each --file, is put behind it. The answer alone goes to standard output; on a "
         "terminal its Markdown is rendered.\n\n"
@@ -315,7 +305,7 @@ const struct command command_chat = {
         "/help lists them. Ctrl-C stops an answer and keeps the session.\n\n"
         "The model calls a function of --tools; you are asked; --tool-exec runs, and what it "
         "prints goes back to the model, until that answers. A command that fails, takes too long "
-        "or says too much is reported to the model. vinci itself runs nothing that a model wrote.",
+        "or says too much is reported to the model. vinci itself runs nothing that a model wrote."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct chat_args),

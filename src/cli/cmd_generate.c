@@ -28,42 +28,44 @@ struct generate_args {
 #define FIELD(name) .offset = offsetof(struct generate_args, name)
 
 static const struct option_row prompt_rows[] = {
-    {"prompt", 'p', "TEXT", "the text to continue", OPTION_TEXT, FIELD(prompt)},
-    {"prompt-file", 'f', "FILE", "read the text from FILE, or from standard input for -",
+    {"prompt", 'p', "TEXT", N_("the text to continue"), OPTION_TEXT, FIELD(prompt)},
+    {"prompt-file", 'f', "FILE", N_("read the text from FILE, or from standard input for -"),
      OPTION_TEXT, FIELD(prompt_file), COMPLETE_FILE},
     {"ids", 0, "FILE",
-     "read the prompt as token ids from FILE, or from standard input for -; print ids as well",
+     N_("read the prompt as token ids from FILE, or from standard input for -; print ids as well"),
      OPTION_TEXT, FIELD(ids), COMPLETE_FILE},
-    {"special", 0, NULL, "recognise special tokens such as <|start|> in the prompt", OPTION_FLAG,
-     FIELD(special)},
+    {"special", 0, NULL, N_("recognise special tokens such as <|start|> in the prompt"),
+     OPTION_FLAG, FIELD(special)},
     {0}};
 
 static const struct option_row output_rows[] = {
-    {"max-new-tokens", 'n', "N", "stop after N tokens; default: 128, 0: when the context is full",
-     OPTION_U32, FIELD(max_new_tokens)},
-    {"stop", 0, "TEXT", "stop before TEXT; may be given several times", OPTION_LIST, FIELD(stop)},
+    {"max-new-tokens", 'n', "N",
+     N_("stop after N tokens; default: 128, 0: when the context is full"), OPTION_U32,
+     FIELD(max_new_tokens)},
+    {"stop", 0, "TEXT", N_("stop before TEXT; may be given several times"), OPTION_LIST,
+     FIELD(stop)},
     {"logprobs", 0, "N",
-     "print one JSON object a token instead of the text, with its log-probability and those of the "
-     "N "
-     "likeliest",
+     N_("print one JSON object a token instead of the text, with its log-probability and those of "
+        "the N likeliest"),
      OPTION_U32, FIELD(logprobs), .min = 1, .max = VINCI_TOP_LOGPROBS_MAX},
-    {"stats", 0, NULL, "at the end, print times, tokens/s and memory on standard error",
+    {"stats", 0, NULL, N_("at the end, print times, tokens/s and memory on standard error"),
      OPTION_FLAG, FIELD(stats)},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct generate_args, model)},
-    {"Prompt", prompt_rows, 0},
-    {"Output", output_rows, 0},
-    {"Sampling", sampling_rows, offsetof(struct generate_args, sampling)},
-    {"Tokenizer", tokenizer_rows, offsetof(struct generate_args, model)},
-    {"Engine", engine_rows, offsetof(struct generate_args, model)},
+    {N_("Model"), model_rows, offsetof(struct generate_args, model)},
+    {N_("Prompt"), prompt_rows, 0},
+    {N_("Output"), output_rows, 0},
+    {N_("Sampling"), sampling_rows, offsetof(struct generate_args, sampling)},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct generate_args, model)},
+    {N_("Engine"), engine_rows, offsetof(struct generate_args, model)},
     {0}};
 
 static const struct command_example examples[] = {
-    {"generate -m gpt-oss-20b -p 'The capital of France is' -n 20", "the likeliest continuation"},
+    {"generate -m gpt-oss-20b -p 'The capital of France is' -n 20",
+     N_("the likeliest continuation")},
     {"generate -m gpt-oss-20b -f story.txt --temperature 1 --seed 7 --stats",
-     "a drawn one, with times"},
+     N_("a drawn one, with times")},
     {0}};
 
 static void init(void *arguments)
@@ -148,7 +150,7 @@ static enum vinci_status read_prompt(const struct generate_args *args,
     int given = (args->prompt != NULL) + (args->prompt_file != NULL) + (args->ids != NULL);
     if (given != 1)
         return fail(err, VINCI_USAGE, "give one of --prompt, --prompt-file and --ids%s",
-                    given ? ", not several" : "");
+                    given ? _(", not several") : "");
     if (args->ids) return ids_read(args->ids, ids, n_ids, err);
     enum vinci_status status = VINCI_OK;
     const char *bytes = args->prompt;
@@ -204,18 +206,19 @@ static void print_stats(const struct vinci_engine_info *info,
     memory_use_now(&memory);
     size_t n_prefill = result->n_prompt - result->n_reused;
     size_t n_decode = result->n_generated ? result->n_generated - 1 : 0;
-    say("device    %s, %s kernels, %u threads\n", info->device, info->cpu_level, info->n_threads);
-    say("load      %.4f s\n", info->load_seconds);
-    if (result->n_generated == 0) say("prefill   not finished\n");
+    say(_("device    %s, %s kernels, %u threads\n"), info->device, info->cpu_level,
+        info->n_threads);
+    say(_("load      %.4f s\n"), info->load_seconds);
+    if (result->n_generated == 0) say(_("prefill   not finished\n"));
     else
-        say("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n", n_prefill,
+        say(_("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n"), n_prefill,
             result->prefill_seconds,
             result->prefill_seconds > 0 ? (double)n_prefill / result->prefill_seconds : 0.0);
-    say("decode    %zu tokens, %.4f s, %.1f tokens/s\n", n_decode, result->decode_seconds,
+    say(_("decode    %zu tokens, %.4f s, %.1f tokens/s\n"), n_decode, result->decode_seconds,
         result->decode_seconds > 0 ? (double)n_decode / result->decode_seconds : 0.0);
-    say("memory    %s at most, now %s of its own and %s of mapped files\n",
+    say(_("memory    %s at most, now %s of its own and %s of mapped files\n"),
         format_bytes(memory.peak, a), format_bytes(memory.own, b), format_bytes(memory.mapped, c));
-    say("          KV cache %s, step buffers %s\n", format_bytes(info->kv_bytes_peak, a),
+    say(_("          KV cache %s, step buffers %s\n"), format_bytes(info->kv_bytes_peak, a),
         format_bytes(info->scratch_bytes, b));
 }
 
@@ -275,16 +278,16 @@ cleanup:
 
 const struct command command_generate = {
     .name = "generate",
-    .summary = "continue a text",
+    .summary = N_("continue a text"),
     .operands = "",
     .description =
-        "Continues a raw text, without any chat format, and prints the continuation as it comes. "
-        "Without sampling options the likeliest token is always taken, so the same prompt gives "
-        "the same text. Generation ends at <|endoftext|>, <|return|> or <|call|>, before a --stop "
-        "text, after --max-new-tokens, or when the context is full; with --ids and no --tokenizer "
-        "only by the last two.\n\n"
-        "The options of sampling are applied in this order: --logit-bias, --repetition-penalty, "
-        "--presence-penalty and --frequency-penalty, --temperature, --top-k, --top-p, --min-p.",
+        N_("Continues a raw text, without any chat format, and prints the continuation as it "
+           "comes. Without sampling options the likeliest token is always taken, so the same "
+           "prompt gives the same text. Generation ends at <|endoftext|>, <|return|> or <|call|>, "
+           "before a --stop text, after --max-new-tokens, or when the context is full; with --ids "
+           "and no --tokenizer only by the last two.\n\n"
+           "The options of sampling are applied in this order: --logit-bias, --repetition-penalty, "
+           "--presence-penalty and --frequency-penalty, --temperature, --top-k, --top-p, --min-p."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct generate_args),

@@ -2,6 +2,7 @@
  * the form of tests/vectors/text/{render,parse}.jsonl, so that anyone can compare with another
  * implementation. Results that stand in the lines are ignored. */
 #include "cli/command.h"
+#include "cli/lang.h"
 #include "cli/model_options.h"
 
 #include <jansson.h>
@@ -18,22 +19,22 @@ struct harmony_args {
 #define FIELD(name) .offset = offsetof(struct harmony_args, name)
 
 static const struct option_row input_rows[] = {
-    {"jsonl", 0, NULL, "read one JSON object a line from standard input", OPTION_FLAG,
+    {"jsonl", 0, NULL, N_("read one JSON object a line from standard input"), OPTION_FLAG,
      FIELD(jsonl)},
-    {"lenient", 0, NULL, "parse: never fail, whatever a line says about strictness", OPTION_FLAG,
-     FIELD(lenient)},
+    {"lenient", 0, NULL, N_("parse: never fail, whatever a line says about strictness"),
+     OPTION_FLAG, FIELD(lenient)},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Tokenizer", tokenizer_rows, offsetof(struct harmony_args, model)},
-    {"Model", model_rows, offsetof(struct harmony_args, model)},
-    {"Input", input_rows, 0},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct harmony_args, model)},
+    {N_("Model"), model_rows, offsetof(struct harmony_args, model)},
+    {N_("Input"), input_rows, 0},
     {0}};
 
 static const struct command_example examples[] = {
-    {"harmony render --jsonl -m gpt-oss-20b < render.jsonl", "conversations to token ids"},
+    {"harmony render --jsonl -m gpt-oss-20b < render.jsonl", N_("conversations to token ids")},
     {"harmony parse --jsonl --lenient -m gpt-oss-20b < parse.jsonl",
-     "what a server would make of these tokens"},
+     N_("what a server would make of these tokens")},
     {0}};
 
 static void init(void *arguments)
@@ -295,7 +296,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
                              struct vinci_error *err)
 {
     const struct harmony_args *args = arguments;
-    const char *what = program->operand ? program->operand : "";
+    const char *what = program->operand ? program->operand : "", *language = lang_name();
     bool render = strcmp(what, "render") == 0, reads = true;
     struct vinci_tokenizer *tokenizer = NULL;
     char *text = NULL;
@@ -310,7 +311,9 @@ static enum vinci_status run(const struct program *program, void *arguments,
         if (n < 0) break;
         n_lines++;
         if (strspn(text, " \t\r\n") == (size_t)n) continue;
+        lang_choose("en"); /* "error" is read by programs */
         status = answer_line(tokenizer, text, (size_t)n, render, args->lenient, &reads, err);
+        lang_choose(language);
         if (status != VINCI_OK && err)
             fail(err, status, "standard input, line %zu: %s", n_lines, err->text);
     }
@@ -324,19 +327,18 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_harmony = {
     .name = "harmony",
-    .summary = "conversations to tokens and tokens to messages, as lines of JSON",
+    .summary = N_("conversations to tokens and tokens to messages, as lines of JSON"),
     .operands = "render|parse",
     .description =
-        "render answers each line {\"name\", \"kind\", \"next_turn_role\", \"config\", "
-        "\"conversation\"} with {\"name\", \"ids\", \"text\"}; a conversation that is refused has "
-        "null for both and \"error\".\n\n"
-        "parse answers each line {\"name\", \"role\", \"strict\", \"ids\"} with {\"name\", "
-        "\"messages\", \"deltas\", \"error\"}: an element of \"deltas\" for each token, one more "
-        "if "
-        "the end of the tokens shows something. Without strict, or with --lenient, nothing a model "
-        "emits is an error.\n\n"
-        "Both forms are those of openai-harmony's test vectors in tests/vectors/text, so that the "
-        "answers can be compared with another implementation's.",
+        N_("render answers each line {\"name\", \"kind\", \"next_turn_role\", \"config\", "
+           "\"conversation\"} with {\"name\", \"ids\", \"text\"}; a conversation that is refused "
+           "has null for both and \"error\".\n\n"
+           "parse answers each line {\"name\", \"role\", \"strict\", \"ids\"} with {\"name\", "
+           "\"messages\", \"deltas\", \"error\"}: an element of \"deltas\" for each token, one "
+           "more if the end of the tokens shows something. Without strict, or with --lenient, "
+           "nothing a model emits is an error.\n\n"
+           "Both forms are those of openai-harmony's test vectors in tests/vectors/text, so that "
+           "the answers can be compared with another implementation's."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct harmony_args),

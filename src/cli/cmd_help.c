@@ -9,18 +9,19 @@ struct help_args {
 };
 
 static const struct option_row rows[] = {
-    {"man", 0, NULL, "print the manual page, for 'man -l -'", OPTION_FLAG,
+    {"man", 0, NULL, N_("print the manual page, for 'man -l -'"), OPTION_FLAG,
      .offset = offsetof(struct help_args, manual)},
-    {"completions", 0, "SHELL", "print the completion script for bash, zsh or fish", OPTION_CHOICE,
-     .offset = offsetof(struct help_args, shell), COMPLETE_WORDS, "bash|zsh|fish"},
+    {"completions", 0, "SHELL", N_("print the completion script for bash, zsh or fish"),
+     OPTION_CHOICE, .offset = offsetof(struct help_args, shell), COMPLETE_WORDS, "bash|zsh|fish"},
     {0}};
 
-static const struct option_group groups[] = {{"Options", rows, 0}, {0}};
+static const struct option_group groups[] = {{N_("Options"), rows, 0}, {0}};
 
 static const struct command_example examples[] = {
-    {"help generate", "how to generate text"},
-    {"help --man | man -l -", "the whole manual, without installing it"},
-    {"help --completions fish > ~/.config/fish/completions/vinci.fish", "completion for your fish"},
+    {"help generate", N_("how to generate text")},
+    {"help --man | man -l -", N_("the whole manual, without installing it")},
+    {"help --completions fish > ~/.config/fish/completions/vinci.fish",
+     N_("completion for your fish")},
     {0}};
 
 static void init(void *arguments)
@@ -48,9 +49,9 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_help = {
     .name = "help",
-    .summary = "describe the commands and their options",
+    .summary = N_("describe the commands and their options"),
     .operands = "[COMMAND]",
-    .description = "Describes COMMAND, or lists all commands.",
+    .description = N_("Describes COMMAND, or lists all commands."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct help_args),

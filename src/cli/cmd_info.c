@@ -15,16 +15,17 @@ struct info_args {
     bool json;
 };
 
-static const struct option_row rows[] = {{"json", 0, NULL, "print one JSON object", OPTION_FLAG,
+static const struct option_row rows[] = {{"json", 0, NULL, N_("print one JSON object"), OPTION_FLAG,
                                           .offset = offsetof(struct info_args, json)},
                                          {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct info_args, model)}, {"Output", rows, 0}, {0}};
+    {N_("Model"), model_rows, offsetof(struct info_args, model)}, {N_("Output"), rows, 0}, {0}};
 
 static const struct command_example examples[] = {
-    {"info --model gpt-oss-20b", "a folder with config.json and safetensors"},
-    {"info --model openai-mirror/gpt-oss-20b --json", "a model that ModelScope's tool has fetched"},
+    {"info --model gpt-oss-20b", N_("a folder with config.json and safetensors")},
+    {"info --model openai-mirror/gpt-oss-20b --json",
+     N_("a model that ModelScope's tool has fetched")},
     {0}};
 
 static void init(void *arguments)
@@ -35,11 +36,11 @@ static void init(void *arguments)
 static const char *container_text(enum vinci_container container)
 {
     switch (container) {
-    case VINCI_CONTAINER_HF: return "Hugging Face safetensors";
-    case VINCI_CONTAINER_ORIGINAL: return "OpenAI's original safetensors";
+    case VINCI_CONTAINER_HF: return _("Hugging Face safetensors");
+    case VINCI_CONTAINER_ORIGINAL: return _("OpenAI's original safetensors");
     case VINCI_CONTAINER_GGUF: return "GGUF";
     }
-    return "unknown";
+    return _("unknown");
 }
 
 static const char *container_key(enum vinci_container container)
@@ -51,8 +52,8 @@ static const char *container_key(enum vinci_container container)
 
 static const char *format_count(uint64_t n, char text[24])
 {
-    if (n >= 1000000000) snprintf(text, 24, "%.1f billion", (double)n / 1e9);
-    else if (n >= 1000000) snprintf(text, 24, "%.1f million", (double)n / 1e6);
+    if (n >= 1000000000) snprintf(text, 24, _("%.1f billion"), (double)n / 1e9);
+    else if (n >= 1000000) snprintf(text, 24, _("%.1f million"), (double)n / 1e6);
     else snprintf(text, 24, "%u", (unsigned)n);
     return text;
 }
@@ -60,9 +61,9 @@ static const char *format_count(uint64_t n, char text[24])
 static void print_dtypes(const struct vinci_model_info *info)
 {
     char bytes[16];
-    printf("weights     %s", format_bytes(info->weight_bytes, bytes));
+    printf(_("weights     %s"), format_bytes(info->weight_bytes, bytes));
     for (uint32_t i = 0; i < info->n_dtypes; i++)
-        printf("%s%s %s in %u tensors",
+        printf(_("%s%s %s in %u tensors"),
                i == 0  ? ": "
                : i % 2 ? ", "
                        : ",\n            ",
@@ -70,39 +71,43 @@ static void print_dtypes(const struct vinci_model_info *info)
                info->dtypes[i].n_tensors);
     putchar('\n');
     if (info->converted_bytes > 0)
-        printf("converted   %s are copied into another layout at load\n",
+        printf(_("converted   %s are copied into another layout at load\n"),
                format_bytes(info->converted_bytes, bytes));
 }
 
 static void print_readable(const struct vinci_model_info *info)
 {
     char a[24], b[24];
-    printf("model       %s\n", info->path);
-    printf("container   %s, %u file%s, %u tensors, %s\n", container_text(info->container),
-           info->n_files, info->n_files == 1 ? "" : "s", info->n_tensors,
+    printf(_("model       %s\n"), info->path);
+    printf(info->n_files == 1 ? _("container   %s, %u file, %u tensors, %s\n")
+                              : _("container   %s, %u files, %u tensors, %s\n"),
+           container_text(info->container), info->n_files, info->n_tensors,
            format_bytes(info->file_bytes, a));
-    printf("layers      %u: %u with a window of %u positions, %u without\n", info->n_layers,
+    printf(_("layers      %u: %u with a window of %u positions, %u without\n"), info->n_layers,
            info->n_sliding_layers, info->sliding_window, info->n_layers - info->n_sliding_layers);
-    printf("shape       hidden %u, intermediate %u, vocabulary %u%s\n", info->n_hidden,
+    printf(_("shape       hidden %u, intermediate %u, vocabulary %u%s\n"), info->n_hidden,
            info->n_intermediate, info->n_vocab,
-           info->tied_embeddings ? " (embedding used as output too)" : "");
-    printf("attention   %u heads of %u, %u for keys and values\n", info->n_heads, info->head_dim,
+           info->tied_embeddings ? _(" (embedding used as output too)") : "");
+    printf(_("attention   %u heads of %u, %u for keys and values\n"), info->n_heads, info->head_dim,
            info->n_kv_heads);
-    printf("experts     %u, %u used per token\n", info->n_experts, info->n_experts_used);
-    printf("context     %u positions; rope theta %g, %s", info->n_ctx_max, info->rope_theta,
-           info->rope_yarn ? "YaRN factor " : "plain\n");
-    if (info->rope_yarn) printf("%g\n", info->rope_factor);
-    printf("parameters  %s, %s used per token\n", format_count(info->n_params, a),
+    printf(_("experts     %u, %u used per token\n"), info->n_experts, info->n_experts_used);
+    if (info->rope_yarn)
+        printf(_("context     %u positions; rope theta %g, YaRN factor %g\n"), info->n_ctx_max,
+               info->rope_theta, info->rope_factor);
+    else
+        printf(_("context     %u positions; rope theta %g, plain\n"), info->n_ctx_max,
+               info->rope_theta);
+    printf(_("parameters  %s, %s used per token\n"), format_count(info->n_params, a),
            format_count(info->n_params_active, b));
     print_dtypes(info);
-    printf("per token   %s of weights are read at batch 1\n",
+    printf(_("per token   %s of weights are read at batch 1\n"),
            format_bytes(info->bytes_per_token, a));
-    printf("KV cache    %s per token and %s per sequence, in f16\n",
+    printf(_("KV cache    %s per token and %s per sequence, in f16\n"),
            format_bytes(info->kv_bytes_per_token, a), format_bytes(info->kv_window_bytes, b));
     size_t n = strlen(info->path); /* a file of the folder is shown without it */
     bool inside = strncmp(info->tokenizer, info->path, n) == 0 && info->tokenizer[n] == '/';
     const char *tokenizer = inside ? info->tokenizer + n + 1 : info->tokenizer;
-    printf("tokenizer   %s\n", *tokenizer ? tokenizer : "none");
+    printf(_("tokenizer   %s\n"), *tokenizer ? tokenizer : _("none"));
 }
 
 /* JSON strings are UTF-8; a path need not be. */
@@ -142,7 +147,7 @@ static enum vinci_status print_json(const struct vinci_model_info *info, struct 
                   shortest(info->rope_theta), "factor", shortest(info->rope_factor));
     json_t *root = json_pack(
         "{s:o*, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, "
-        "s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
         "path", json_text(info->path), "container", container_key(info->container), "files",
         (json_int_t)info->n_files, "tensors", (json_int_t)info->n_tensors, "layers",
         (json_int_t)info->n_layers, "sliding_layers", (json_int_t)info->n_sliding_layers,
@@ -155,7 +160,8 @@ static enum vinci_status print_json(const struct vinci_model_info *info, struct 
         "tied_embeddings", info->tied_embeddings, "parameters", (json_int_t)info->n_params,
         "active_parameters", (json_int_t)info->n_params_active, "file_bytes",
         (json_int_t)info->file_bytes, "weight_bytes", (json_int_t)info->weight_bytes,
-        "bytes_per_token", (json_int_t)info->bytes_per_token, "kv_bytes_per_token",
+        "bytes_per_token", (json_int_t)info->bytes_per_token, "bytes_per_expert",
+        (json_int_t)info->bytes_per_expert, "kv_bytes_per_token",
         (json_int_t)info->kv_bytes_per_token, "kv_window_bytes", (json_int_t)info->kv_window_bytes,
         "converted_bytes", (json_int_t)info->converted_bytes, "dtypes", dtypes, "tokenizer",
         *info->tokenizer ? json_text(info->tokenizer) : json_null());
@@ -183,13 +189,13 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_info = {
     .name = "info",
-    .summary = "describe a model: shape, files, number formats, sizes",
+    .summary = N_("describe a model: shape, files, number formats, sizes"),
     .operands = "",
     .description =
-        "Opens the model, checks every tensor against the configuration and prints what it is. "
-        "The weights are not read. MODEL is a Hugging Face folder (config.json and safetensors), "
-        "OpenAI's original layout, a GGUF file (the first of a split one), or a hub's id such as "
-        "openai-mirror/gpt-oss-20b whose files are in the hub's cache.",
+        N_("Opens the model, checks every tensor against the configuration and prints what it is. "
+           "The weights are not read. MODEL is a Hugging Face folder (config.json and "
+           "safetensors), OpenAI's original layout, a GGUF file (the first of a split one), or a "
+           "hub's id such as openai-mirror/gpt-oss-20b whose files are in the hub's cache."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct info_args),

@@ -27,27 +27,30 @@ struct logits_args {
 
 static const struct option_row rows[] = {
     {"ids", 0, "FILE",
-     "token ids of the prompt, separated by white space or as a JSON array; - reads standard input",
+     N_("token ids of the prompt, separated by white space or as a JSON array; - reads standard "
+        "input"),
      OPTION_TEXT, FIELD(ids), COMPLETE_FILE},
-    {"out", 'o', "FILE", "the safetensors file to write", OPTION_TEXT, FIELD(out), COMPLETE_FILE},
+    {"out", 'o', "FILE", N_("the safetensors file to write"), OPTION_TEXT, FIELD(out),
+     COMPLETE_FILE},
     {"positions", 0, "LIST",
-     "prompt positions whose logits are kept: all (the default), last, or a list such as 0,5,10-19",
+     N_("prompt positions whose logits are kept: all (the default), last, or a list such as "
+        "0,5,10-19"),
      OPTION_TEXT, FIELD(positions), COMPLETE_WORDS, "all|last"},
-    {"greedy", 0, "N", "then generate N tokens, always the likeliest, and keep their logits",
+    {"greedy", 0, "N", N_("then generate N tokens, always the likeliest, and keep their logits"),
      OPTION_U32, FIELD(greedy)},
-    {"chunk", 0, "N", "compute at most N tokens in one step; the results are the same", OPTION_U32,
-     FIELD(chunk), .min = 1},
+    {"chunk", 0, "N", N_("compute at most N tokens in one step; the results are the same"),
+     OPTION_U32, FIELD(chunk), .min = 1},
     {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct logits_args, model)},
-    {"Logits", rows, 0},
-    {"Engine", engine_rows, offsetof(struct logits_args, model)},
+    {N_("Model"), model_rows, offsetof(struct logits_args, model)},
+    {N_("Logits"), rows, 0},
+    {N_("Engine"), engine_rows, offsetof(struct logits_args, model)},
     {0}};
 
 static const struct command_example examples[] = {
     {"logits -m gpt-oss-20b --ids story.ids --greedy 20 -o out",
-     "the likeliest continuation with all its logits"},
+     N_("the likeliest continuation with all its logits")},
     {0}};
 
 static void init(void *arguments)
@@ -251,16 +254,15 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_logits = {
     .name = "logits",
-    .summary = "write the logits of a prompt to a file, to compare implementations",
+    .summary = N_("write the logits of a prompt to a file, to compare implementations"),
     .operands = "",
     .description =
-        "Feeds token ids to the model and writes a safetensors file with input_ids I64 [T], "
-        "positions I64 [P], logits F32 [P, vocabulary], greedy_ids I64 [N] and greedy_logits F32 "
-        "[N, vocabulary]. Row 0 of greedy_logits belongs to the prompt's last position; row g "
-        "chose "
-        "greedy_ids[g]. The file appears under its name only when it is whole.\n\n"
-        "--activations f32 --kv f32 computes as the reference does, with float32 throughout; "
-        "--chunk, --threads and --cpu-level never change a bit.",
+        N_("Feeds token ids to the model and writes a safetensors file with input_ids I64 [T], "
+           "positions I64 [P], logits F32 [P, vocabulary], greedy_ids I64 [N] and greedy_logits "
+           "F32 [N, vocabulary]. Row 0 of greedy_logits belongs to the prompt's last position; row "
+           "g chose greedy_ids[g]. The file appears under its name only when it is whole.\n\n"
+           "--activations f32 --kv f32 computes as the reference does, with float32 throughout; "
+           "--chunk, --threads and --cpu-level never change a bit."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct logits_args),

@@ -16,30 +16,30 @@ struct tokenize_args {
 #define FIELD(name) .offset = offsetof(struct tokenize_args, name)
 
 static const struct option_row input_rows[] = {
-    {"text", 0, "TEXT", "the text", OPTION_TEXT, FIELD(text)},
-    {"file", 'f', "FILE", "read the text from FILE, or from standard input for -", OPTION_TEXT,
+    {"text", 0, "TEXT", N_("the text"), OPTION_TEXT, FIELD(text)},
+    {"file", 'f', "FILE", N_("read the text from FILE, or from standard input for -"), OPTION_TEXT,
      FIELD(file), COMPLETE_FILE},
-    {"special", 0, NULL, "recognise special tokens such as <|start|> in the text", OPTION_FLAG,
+    {"special", 0, NULL, N_("recognise special tokens such as <|start|> in the text"), OPTION_FLAG,
      FIELD(special)},
     {"jsonl", 0, NULL,
-     "read lines {\"text\": ...}, {\"hex\": ...} or {\"ids\": [...]} from standard input and "
-     "answer each with a line",
+     N_("read lines {\"text\": ...}, {\"hex\": ...} or {\"ids\": [...]} from standard input and "
+        "answer each with a line"),
      OPTION_FLAG, FIELD(jsonl)},
     {0}};
 
 static const struct option_row output_rows[] = {
-    {"ids", 0, NULL, "print the ids alone, on one line", OPTION_FLAG, FIELD(ids)}, {0}};
+    {"ids", 0, NULL, N_("print the ids alone, on one line"), OPTION_FLAG, FIELD(ids)}, {0}};
 
 static const struct option_group groups[] = {
-    {"Tokenizer", tokenizer_rows, offsetof(struct tokenize_args, model)},
-    {"Model", model_rows, offsetof(struct tokenize_args, model)},
-    {"Input", input_rows, 0},
-    {"Output", output_rows, 0},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct tokenize_args, model)},
+    {N_("Model"), model_rows, offsetof(struct tokenize_args, model)},
+    {N_("Input"), input_rows, 0},
+    {N_("Output"), output_rows, 0},
     {0}};
 
 static const struct command_example examples[] = {
-    {"tokenize -m gpt-oss-20b --text 'Hello, world'", "ids and pieces"},
-    {"tokenize -m gpt-oss-20b --ids -f story.txt > story.ids", "for --ids of other commands"},
+    {"tokenize -m gpt-oss-20b --text 'Hello, world'", N_("ids and pieces")},
+    {"tokenize -m gpt-oss-20b --ids -f story.txt > story.ids", N_("for --ids of other commands")},
     {0}};
 
 static void init(void *arguments)
@@ -71,18 +71,14 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_tokenize = {
     .name = "tokenize",
-    .summary = "show a text's token ids, and text from ids",
+    .summary = N_("show a text's token ids, and text from ids"),
     .operands = "",
-    .description =
-        "Prints a line for each token: its id and its bytes as a JSON string; or the ids alone "
-        "with "
-        "--ids.\n\n"
-        "With --jsonl, each line {\"text\": ...} or {\"hex\": ...} (raw bytes) of standard input "
-        "is "
-        "answered with {\"ids\": [...]}, and each line {\"ids\": [...]} with {\"hex\": ..., "
-        "\"stream\": [...]}: the exact bytes, and what becomes showable after each token and at "
-        "the "
-        "end.",
+    .description = N_("Prints a line for each token: its id and its bytes as a JSON string; or the "
+                      "ids alone with --ids.\n\n"
+                      "With --jsonl, each line {\"text\": ...} or {\"hex\": ...} (raw bytes) of "
+                      "standard input is answered with {\"ids\": [...]}, and each line {\"ids\": "
+                      "[...]} with {\"hex\": ..., \"stream\": [...]}: the exact bytes, and what "
+                      "becomes showable after each token and at the end."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct tokenize_args),

@@ -4,8 +4,13 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &command_info,  &command_chat,  &command_tokenize, &command_generate, &command_logits,
-    &command_bench, &command_synth, &command_harmony,  &command_help,     NULL,
+    &command_info,     &command_devices,
+    &command_check,    &command_advise,
+    &command_chat,     &command_tokenize,
+    &command_generate, &command_logits,
+    &command_bench,    &command_synth,
+    &command_harmony,  &command_top,
+    &command_help,     NULL,
 };
 
 const struct command *command_find(const char *name)

@@ -33,6 +33,9 @@ const struct command *command_find(const char *name);
 enum vinci_status fail_no_command(const char *name, struct vinci_error *err);
 
 extern const struct command command_info;
+extern const struct command command_devices;
+extern const struct command command_check;
+extern const struct command command_advise;
 extern const struct command command_tokenize;
 extern const struct command command_chat;
 extern const struct command command_generate;
@@ -40,6 +43,7 @@ extern const struct command command_logits;
 extern const struct command command_bench;
 extern const struct command command_synth;
 extern const struct command command_harmony;
+extern const struct command command_top;
 extern const struct command command_help;
 
 #endif

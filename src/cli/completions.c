@@ -48,7 +48,8 @@ static void bash_command(FILE *out, const struct command *command)
     for (const struct option_group *group = command->groups; group->rows; group++)
         for (const struct option_row *row = group->rows; row->name; row++)
             fprintf(out, "--%s ", row->name);
-    fputs("--help", out);
+    for (const struct option_row *row = common_rows; row->name; row++)
+        fprintf(out, "--%s%s", row->name, row[1].name ? " " : "");
     if (command == &command_help) {
         fputc(' ', out);
         put_commands(out);
@@ -71,16 +72,19 @@ static void completions_bash(FILE *out)
           "    COMPREPLY=()\n"
           "    case \"${COMP_WORDS[1]} $previous\" in\n",
           out);
-    for (const struct command *const *command = commands; *command; command++)
+    for (const struct command *const *command = commands; *command; command++) {
         for (const struct option_group *group = (*command)->groups; group->rows; group++)
             for (const struct option_row *row = group->rows; row->name; row++)
                 bash_option(out, *command, row);
+        for (const struct option_row *row = common_rows; row->name; row++)
+            bash_option(out, *command, row);
+    }
     fputs("    esac\n"
           "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
           "        words='",
           out);
     put_commands(out);
-    fputs(" --help --version'\n"
+    fputs(" --help --version --lang'\n"
           "    elif [ -z \"$words\" ]; then\n"
           "        case ${COMP_WORDS[1]} in\n",
           out);
@@ -145,9 +149,10 @@ static void completions_zsh(FILE *out)
           "    case $name in\n",
           out);
     for (const struct command *const *command = commands; *command; command++) {
-        fprintf(out, "        %s) _arguments -s '--help[describe the command]'", (*command)->name);
+        fprintf(out, "        %s) _arguments -s", (*command)->name);
         for (const struct option_group *group = (*command)->groups; group->rows; group++)
             for (const struct option_row *row = group->rows; row->name; row++) zsh_option(out, row);
+        for (const struct option_row *row = common_rows; row->name; row++) zsh_option(out, row);
         if (*command == &command_help) {
             fputs(" \\\n            '1:command:(", out);
             put_commands(out);
@@ -192,10 +197,13 @@ static void completions_fish(FILE *out)
     for (const struct command *const *command = commands; *command; command++)
         fprintf(out, "complete -c vinci -n __fish_use_subcommand -a %s -d \"%s\"\n",
                 (*command)->name, (*command)->summary);
-    for (const struct command *const *command = commands; *command; command++)
+    for (const struct command *const *command = commands; *command; command++) {
         for (const struct option_group *group = (*command)->groups; group->rows; group++)
             for (const struct option_row *row = group->rows; row->name; row++)
                 fish_option(out, *command, row);
+        for (const struct option_row *row = common_rows; row->name; row++)
+            fish_option(out, *command, row);
+    }
     fputs("complete -c vinci -n '__fish_seen_subcommand_from help' -a '", out);
     put_commands(out);
     fputs("'\n", out);

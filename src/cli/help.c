@@ -1,30 +1,69 @@
 /* help.c - `vinci help` and `vinci help COMMAND`: plain text of at most 80 columns. */
 #include "cli/help.h"
 
+#include "cli/chat_markdown.h"
+#include "cli/lang.h"
+
 #include <string.h>
 
 enum { WIDTH = 80, OPTION_COLUMN = 28 };
 
-/* Words of `text` up to WIDTH, lines after the first indented; the cursor stands at `column`. */
+/* Bytes and columns of what stays together at the start of a text: a word, or one wide character
+ * (Chinese is broken anywhere) with the punctuation behind it that begins no line. 0: a space. */
+static size_t piece(const char *text, int *columns)
+{
+    static const char *const closing = "，。、；：？！）」』》”’…";
+    size_t n = 0, size = 0, length = strlen(text);
+    *columns = 0;
+    while (text[n] && text[n] != ' ' && text[n] != '\n') {
+        uint32_t c = character_at(text + n, length - n, &size);
+        int width = character_width(c);
+        char utf8[5] = {0};
+        memcpy(utf8, text + n, size);
+        bool closes = size > 1 && strstr(closing, utf8);
+        if (width > 1 && n > 0 && !closes) break;
+        n += size;
+        *columns += width;
+        if (width > 1) { /* only what closes may follow */
+            while (text[n] && character_at(text + n, length - n, &size) > 0x7f) {
+                memcpy(utf8, text + n, size);
+                utf8[size] = '\0';
+                if (!strstr(closing, utf8)) break;
+                n += size;
+                *columns += 2;
+            }
+            break;
+        }
+    }
+    return n;
+}
+
+/* `text` up to WIDTH, lines after the first indented; the cursor stands at `column`. */
 static void print_wrapped(FILE *out, const char *text, int column, int indent)
 {
-    bool first = true;
+    bool line_start = true, space = false;
     while (*text) {
-        int n = (int)strcspn(text, " \n");
-        if (!first && column + 1 + n > WIDTH - 1) {
+        int columns;
+        size_t n = piece(text, &columns);
+        if (n == 0) {
+            space = true;
+            if (text[0] == '\n' && text[1] == '\n') {
+                fprintf(out, "\n\n%*s", indent, "");
+                column = indent;
+                line_start = true;
+            }
+            text += strspn(text, " \n");
+            continue;
+        }
+        if (!line_start && column + space + columns > WIDTH - 1) {
             fprintf(out, "\n%*s", indent, "");
             column = indent;
-            first = true;
+            line_start = true;
         }
-        column += fprintf(out, "%s%.*s", first ? "" : " ", n, text);
-        first = false;
+        column += fprintf(out, "%s", space && !line_start ? " " : "") + columns;
+        fwrite(text, 1, n, out);
+        line_start = space = false;
         text += n;
-        if (text[0] == '\n' && text[1] == '\n') {
-            fprintf(out, "\n\n%*s", indent, "");
-            column = indent;
-            first = true;
-        }
-        text += strspn(text, " \n");
     }
     fputc('\n', out);
 }
@@ -39,31 +78,43 @@ static void print_option(FILE *out, const struct option_row *row)
         column = 0;
     }
     fprintf(out, "%*s", OPTION_COLUMN - column, "");
-    print_wrapped(out, row->help, OPTION_COLUMN, OPTION_COLUMN);
+    print_wrapped(out, _(row->help), OPTION_COLUMN, OPTION_COLUMN);
+}
+
+static void print_group(FILE *out, const char *title, const struct option_row *rows)
+{
+    fprintf(out, _("\n%s:\n"), _(title));
+    for (; rows->name; rows++) print_option(out, rows);
 }
 
 void help_command(FILE *out, const struct command *command)
 {
-    fprintf(out, "usage: vinci %s [OPTION]... %s\n\n", command->name, command->operands);
-    print_wrapped(out, command->description, 0, 0);
-    for (const struct option_group *group = command->groups; group->rows; group++) {
-        fprintf(out, "\n%s:\n", group->title);
-        for (const struct option_row *row = group->rows; row->name; row++) print_option(out, row);
-    }
+    fprintf(out, _("usage: vinci %s [OPTION]... %s\n\n"), command->name, command->operands);
+    print_wrapped(out, _(command->description), 0, 0);
+    for (const struct option_group *group = command->groups; group->rows; group++)
+        print_group(out, group->title, group->rows);
+    print_group(out, N_("General"), common_rows);
     if (!command->examples) return;
-    fputs("\nExamples:\n", out);
+    fprintf(out, _("\n%s:\n"), _("Examples"));
     for (const struct command_example *example = command->examples; example->line; example++)
-        fprintf(out, "  # %s\n  vinci %s\n", example->what, example->line);
+        fprintf(out, "  # %s\n  vinci %s\n", _(example->what), example->line);
 }
 
 void help_overview(FILE *out)
 {
-    fputs("vinci - run OpenAI's gpt-oss models\n\n"
-          "usage: vinci COMMAND [OPTION]...\n\n",
+    fputs(_("vinci - run OpenAI's gpt-oss models\n\n"
+            "usage: vinci COMMAND [OPTION]...\n\n"),
           out);
     for (const struct command *const *command = commands; *command; command++)
-        fprintf(out, "  %-10s %s\n", (*command)->name, (*command)->summary);
-    fputs("\n'vinci help COMMAND' describes one and its options, 'man vinci' all of them;\n"
-          "'vinci --version' prints the version.\n",
+        fprintf(out, "  %-10s %s\n", (*command)->name, _((*command)->summary));
+    fputs(_("\n'vinci help COMMAND' describes one and its options, 'man vinci' all of them;\n"
+            "'vinci --version' prints the version, '--lang en' or '--lang zh_CN' chooses\n"
+            "the language of messages.\n"),
           out);
+}
+
+void help_field(FILE *out, const char *label, int indent, const char *text)
+{
+    fprintf(out, "%*s", -text_field(label, indent), label);
+    print_wrapped(out, text, indent, indent);
 }

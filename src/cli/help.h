@@ -13,4 +13,7 @@ void help_command(FILE *out, const struct command *command); /* vinci help COMMA
 void help_manual(FILE *out);                                 /* vinci(1), in man's macros */
 void help_completions(FILE *out, enum help_shell shell);
 
+/* "label      text", the text beginning at column `indent` and folded at 80 columns. */
+void help_field(FILE *out, const char *label, int indent, const char *text);
+
 #endif

@@ -56,7 +56,7 @@ static enum vinci_status scan_words(const struct buf *text, const char *name, in
 
 enum vinci_status ids_read(const char *path, int32_t **ids, size_t *n_ids, struct vinci_error *err)
 {
-    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    const char *name = strcmp(path, "-") == 0 ? _("standard input") : path;
     struct buf text = {0};
     int32_t *found = NULL;
     size_t n = 0;

@@ -2,6 +2,7 @@
  * into a sentence and an exit code. The only place that ends the process. */
 #include "cli/command.h"
 #include "cli/help.h"
+#include "cli/lang.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,11 +37,30 @@ static bool is_one_of(const char *text, const char *a, const char *b)
     return strcmp(text, a) == 0 || strcmp(text, b) == 0;
 }
 
+/* Takes --lang NAME away in front of the command; behind it, it is an option like the others. */
+static enum vinci_status take_lang(int *argc, char **argv, struct vinci_error *err)
+{
+    while (*argc > 1 && strncmp(argv[1], "--lang", 6) == 0 && (!argv[1][6] || argv[1][6] == '=')) {
+        int n = argv[1][6] ? 1 : 2;
+        if (n >= *argc) return fail(err, VINCI_USAGE, "%s: an argument is missing", argv[1]);
+        const char *name = n == 1 ? argv[1] + 7 : argv[2];
+        if (!lang_choose(name))
+            return fail(err, VINCI_USAGE, "--%s: expected %s, got '%s'", "lang",
+                        _("one of en, zh_CN"), name);
+        memmove(argv + 1, argv + 1 + n, (size_t)(*argc - n) * sizeof *argv); /* and the NULL */
+        *argc -= n;
+    }
+    return VINCI_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct program program;
     struct vinci_error err = {0};
+    lang_init();
+    lang_choose_early(argc, argv);
     enum vinci_status status = program_init(&program, &err);
+    if (status == VINCI_OK) status = take_lang(&argc, argv, &err);
     if (status == VINCI_OK) {
         const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
         if (argc < 2 || is_one_of(argv[1], "--help", "-h")) help_overview(stdout);

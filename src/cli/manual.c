@@ -1,5 +1,6 @@
 /* manual.c - the manual page vinci(1), from the option tables, the list of statuses and the list of
- * environment variables. Carries no date: the same sources give the same page. */
+ * environment variables. In English whatever the language, since it is installed for everyone.
+ * Carries no date: the same sources give the same page. */
 #include "cli/help.h"
 
 #include <string.h>
@@ -106,6 +107,10 @@ void help_manual(FILE *out)
           out);
     for (const struct command *const *command = commands; *command; command++)
         put_command(out, *command);
+    fputs(".SH GENERAL OPTIONS\nEvery command has these; "
+          "\\-\\-lang may also stand in front of it.\n",
+          out);
+    for (const struct option_row *row = common_rows; row->name; row++) put_option(out, row);
     put_statuses(out);
     fputs(".SH ENVIRONMENT\n", out);
     for (const struct program_variable *v = program_variables; v->name; v++) {

@@ -16,38 +16,43 @@ void model_options_init(struct model_options *options)
 
 const struct option_row model_rows[] = {
     {"model", 'm', "MODEL",
-     "a folder or file with the weights, or the id of a model that ModelScope's or Hugging Face's "
-     "own tool has fetched; default: the small demonstration model that comes with vinci",
+     N_("a folder or file with the weights, or the id of a model that ModelScope's or Hugging "
+        "Face's own tool has fetched; default: the small demonstration model that comes with "
+        "vinci"),
      OPTION_TEXT, FIELD(model), COMPLETE_FILE},
     {"log-level", 0, "LEVEL",
-     "what to report on standard error: error, warn (the default), info or debug", OPTION_CHOICE,
-     FIELD(log_level), COMPLETE_WORDS, "error|warn|info|debug"},
+     N_("what to report on standard error: error, warn (the default), info or debug"),
+     OPTION_CHOICE, FIELD(log_level), COMPLETE_WORDS, "error|warn|info|debug"},
     {0}};
 
 const struct option_row tokenizer_rows[] = {
     {"tokenizer", 0, "FILE",
-     "tokenizer.json, a .tiktoken file, a GGUF file or a folder; default: the model's own",
+     N_("tokenizer.json, a .tiktoken file, a GGUF file or a folder; default: the model's own"),
      OPTION_TEXT, FIELD(tokenizer), COMPLETE_FILE},
     {0}};
 
 const struct option_row engine_rows[] = {
-    {"device", 'd', "DEVICE", "where to compute: cpu (the default) or npu:0", OPTION_TEXT,
+    {"device", 'd', "DEVICE", N_("where to compute: cpu (the default) or npu:0"), OPTION_TEXT,
      FIELD(device), COMPLETE_WORDS, "cpu|npu:0"},
-    {"threads", 't', "N", "threads; default: one for each core that the process may use",
+    {"threads", 't', "N", N_("threads; default: one for each core that the process may use"),
      OPTION_U32, FIELD(threads), .min = 1, .max = 4096},
-    {"cpu-list", 0, "LIST", "bind threads to these processors, such as 0-15,32", OPTION_TEXT,
+    {"cpu-list", 0, "LIST", N_("bind threads to these processors, such as 0-15,32"), OPTION_TEXT,
      FIELD(cpu_list)},
-    {"ctx", 'c', "N", "longest sequence in tokens; default: the model's own limit", OPTION_U32,
+    {"ctx", 'c', "N", N_("longest sequence in tokens; default: the model's own limit"), OPTION_U32,
      FIELD(ctx), .min = 1},
     {"activations", 0, "TYPE",
-     "what quantised weights are multiplied with: int8 (the default) or f32, slower and nearer to "
-     "the "
-     "reference",
+     N_("what quantised weights are multiplied with: int8 (the default) or f32, slower and nearer "
+        "to the reference"),
      OPTION_CHOICE, FIELD(activations), COMPLETE_WORDS, "int8|f32"},
-    {"kv", 0, "TYPE", "how keys and values are kept: f16 (the default) or f32", OPTION_CHOICE,
+    {"kv", 0, "TYPE", N_("how keys and values are kept: f16 (the default) or f32"), OPTION_CHOICE,
      FIELD(kv), COMPLETE_WORDS, "f16|f32"},
+    {"dtype", 0, "TYPE",
+     "on an NPU, how weights are kept: bf16, fp16, or compact (MXFP4 experts as INT4, smaller and "
+     "less to read); auto (the default) is bf16 where it fits, else compact",
+     OPTION_CHOICE, FIELD(dtype), COMPLETE_WORDS, "auto|bf16|fp16|compact"},
+    {"use-fp16", 0, NULL, "the same as --dtype fp16", OPTION_FLAG, FIELD(use_fp16)},
     {"cpu-level", 0, "LEVEL",
-     "instruction set to use at most (scalar, avx2, ...); results are the same on every level",
+     N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
     {0}};
 
@@ -86,7 +91,7 @@ enum vinci_status model_path(const struct program *program, const struct model_o
                              char *path, size_t size, struct vinci_error *err)
 {
     if (!options->model && demonstration_model(path, size)) {
-        say("vinci: no --model, so this is the small demonstration model\n");
+        say(_("vinci: no --model, so this is the small demonstration model\n"));
         return VINCI_OK;
     }
     if (!options->model || !*options->model)
@@ -123,6 +128,8 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.n_seqs = n_seqs;
     engine.activations = (enum vinci_activations)options->activations;
     engine.kv_type = (enum vinci_kv_type)options->kv;
+    engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
+    engine.cann = program->cann;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "cli/command.h"
+#include "cli/lang.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,7 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIONS_MAX = 64, CODE_FIRST = 256, CODE_HELP = CODE_FIRST + OPTIONS_MAX };
+enum { OPTIONS_MAX = 64, CODE_FIRST = 256, CODE_HELP = CODE_FIRST + OPTIONS_MAX, CODE_LANG };
+
+const struct option_row common_rows[] = {
+    {"lang", 0, "LANGUAGE", N_("language of messages: en or zh_CN; default: by the locale"),
+     OPTION_CHOICE, .complete = COMPLETE_WORDS, .words = LANG_WORDS},
+    {"help", 'h', NULL, N_("describe this command"), OPTION_FLAG, .offset = 0},
+    {0}};
 
 void text_list_free(struct text_list *list)
 {
@@ -105,22 +112,22 @@ static enum vinci_status fail_value(const struct option_row *row, const char *te
                                     struct vinci_error *err)
 {
     char expected[200];
-    const char *kind = row->type == OPTION_FLOAT ? "a number" : "a whole number";
+    const char *kind = row->type == OPTION_FLOAT ? _("a number") : _("a whole number");
     if (row->type == OPTION_CHOICE) {
-        size_t n = 0, used = (size_t)snprintf(expected, sizeof expected, "one of");
+        size_t n = 0, used = (size_t)snprintf(expected, sizeof expected, "%s", _("one of "));
         for (unsigned i = 0; used < sizeof expected; i++) {
             const char *word = option_word(row->words, i, &n);
             if (!word) break;
-            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s %.*s",
-                                     i ? "," : "", (int)n, word);
+            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%.*s",
+                                     i ? ", " : "", (int)n, word);
         }
     } else if (row->type == OPTION_SIZE) {
-        snprintf(expected, sizeof expected, "a number of bytes such as 5G");
+        snprintf(expected, sizeof expected, "%s", _("a number of bytes such as 5G"));
     } else if (row->max > 0 || row->type == OPTION_U32) {
-        snprintf(expected, sizeof expected, "%s from %.10g to %.10g", kind, row->min,
+        snprintf(expected, sizeof expected, _("%s from %.10g to %.10g"), kind, row->min,
                  row->max > 0 ? row->max : UINT32_MAX);
     } else {
-        snprintf(expected, sizeof expected, "%s of at least %.10g", kind, row->min);
+        snprintf(expected, sizeof expected, _("%s of at least %.10g"), kind, row->min);
     }
     return fail(err, VINCI_USAGE, "--%s: expected %s, got '%s'", row->name, expected, text);
 }
@@ -204,7 +211,7 @@ struct parser {
     const struct option_row *rows[OPTIONS_MAX];
     size_t offsets[OPTIONS_MAX]; /* of the field in the arguments */
     size_t n;
-    struct option longs[OPTIONS_MAX + 2];
+    struct option longs[OPTIONS_MAX + 3];
     char shorts[2 * OPTIONS_MAX + 4];
 };
 
@@ -228,6 +235,7 @@ static enum vinci_status parser_init(struct parser *parser, const struct command
             }
         }
     parser->longs[parser->n] = (struct option){"help", no_argument, NULL, CODE_HELP};
+    parser->longs[parser->n + 1] = (struct option){"lang", required_argument, NULL, CODE_LANG};
     return VINCI_OK;
 }
 
@@ -238,7 +246,7 @@ static enum vinci_status fail_unknown(const struct parser *parser, const struct 
         return fail(err, VINCI_USAGE, "unknown option '-%c'; 'vinci help %s' lists them", letter,
                     command->name);
     char name[64];
-    const char *candidates[OPTIONS_MAX + 1];
+    const char *candidates[OPTIONS_MAX + 2];
     const char *text = argument + strspn(argument, "-");
     size_t n = strcspn(text, "=");
     if (text[n] && n < sizeof name) {
@@ -250,15 +258,16 @@ static enum vinci_status fail_unknown(const struct parser *parser, const struct 
     snprintf(name, sizeof name, "%.*s", (int)n, text);
     for (size_t i = 0; i < parser->n; i++) candidates[i] = parser->rows[i]->name;
     candidates[parser->n] = "help";
+    candidates[parser->n + 1] = "lang";
     const char *other = NULL;
-    for (size_t i = 0; i <= parser->n; i++) {
+    for (size_t i = 0; i < parser->n + 2; i++) {
         if (strncmp(candidates[i], name, n) != 0) continue;
         if (other)
             return fail(err, VINCI_USAGE, "'--%s' may mean '--%s' or '--%s'", name, other,
                         candidates[i]);
         other = candidates[i];
     }
-    const char *best = nearest(name, candidates, parser->n + 1);
+    const char *best = nearest(name, candidates, parser->n + 2);
     if (best)
         return fail(err, VINCI_USAGE, "unknown option '--%s'; did you mean '--%s'?", name, best);
     return fail(err, VINCI_USAGE, "unknown option '--%s'; 'vinci help %s' lists them", name,
@@ -282,6 +291,10 @@ enum vinci_status options_parse(const struct command *command, int argc, char **
         }
         if (code == ':')
             return fail(err, VINCI_USAGE, "%s: an argument is missing", argv[optind - 1]);
+        if (code == CODE_LANG) {
+            if (!lang_choose(optarg)) status = fail_value(common_rows, optarg, err);
+            continue;
+        }
         if (code == '?')
             return fail_unknown(&parser, command, argv[optind - 1],
                                 optopt > 0 && optopt < CODE_FIRST ? optopt : 0, err);

@@ -7,6 +7,7 @@
 #ifndef VINCI_CLI_OPTIONS_H
 #define VINCI_CLI_OPTIONS_H
 
+#include "base/lang.h"
 #include "base/status.h"
 
 enum option_type {
@@ -27,7 +28,7 @@ struct option_row {
     const char *name;
     char letter;          /* 0: none */
     const char *argument; /* how --help calls it; NULL for a flag */
-    const char *help;     /* one sentence without a full stop */
+    const char *help;     /* one sentence without a full stop, in N_() */
     enum option_type type;
     size_t offset; /* of the field, in the struct of the row's group */
     enum option_complete complete;
@@ -47,6 +48,9 @@ struct text_list {
     size_t n;
 };
 void text_list_free(struct text_list *list);
+
+/* What every command has: --lang, which takes effect at once, and --help. */
+extern const struct option_row common_rows[];
 
 struct command; /* command.h */
 

@@ -23,7 +23,12 @@ const struct program_variable program_variables[] = {
     {"HF_HOME", "Hugging Face's folder, instead of ~/.cache/huggingface"},
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
     {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
+    {"ASCEND_HOME_PATH",
+     "where CANN, the software of Ascend NPUs, is installed; set by its set_env.sh"},
+    {"ASCEND_TOOLKIT_HOME", "the same, of older versions"},
     {"NO_COLOR", "if set and not empty, no colours on the terminal"},
+    {"LC_ALL, LC_MESSAGES, LANG, LANGUAGE",
+     "Chinese messages for zh_CN, English ones for everything else; see --lang"},
     {"TERM", "'dumb': no colours, no progress line, no Markdown"},
     {NULL, NULL},
 };
@@ -43,11 +48,10 @@ static void on_stop_signal(int number)
 
 static void on_bus_error(int number)
 {
-    static const char text[] =
-        "vinci: a model file shrank or became unreadable while in use; its folder must not be "
-        "written to while vinci runs\n";
+    const char *text = _("vinci: a model file shrank or became unreadable while in use; its folder "
+                         "must not be written to while vinci runs\n");
     (void)number;
-    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    ssize_t n = write(STDERR_FILENO, text, strlen(text));
     (void)n;
     _exit(VINCI_IO);
 }
@@ -107,6 +111,8 @@ static bool find_caches(struct program *program)
     free(cache);
     free(hf_home);
     program->hub = (struct vinci_caches){program->modelscope, program->huggingface};
+    program->cann =
+        (struct vinci_cann_places){variable("ASCEND_HOME_PATH"), variable("ASCEND_TOOLKIT_HOME")};
     return ok;
 }
 
@@ -167,23 +173,23 @@ enum vinci_status program_finish_output(enum vinci_status status, struct vinci_e
     if (!failed || (status != VINCI_OK && status != VINCI_IO)) return status;
     if (output_error == EPIPE) return fail(err, VINCI_IO, "%s", "");
     return fail(err, VINCI_IO, "standard output: cannot write%s%s", output_error ? ": " : "",
-                output_error ? strerror(output_error) : "");
+                output_error ? _(strerror(output_error)) : "");
 }
 
 static void say_labelled(const char *label, const char *color, const char *text)
 {
-    if (color) fprintf(stderr, "vinci: \033[%sm%s:\033[0m %s\n", color, label, text);
-    else fprintf(stderr, "vinci: %s: %s\n", label, text);
+    if (color) fprintf(stderr, "vinci: \033[%sm%s\033[0m%s\n", color, label, text);
+    else fprintf(stderr, "vinci: %s%s\n", label, text);
 }
 
 void say_error(const struct program *program, const char *text)
 {
-    say_labelled("error", program->color ? "1;31" : NULL, text);
+    say_labelled(_("error: "), program->color ? "1;31" : NULL, text);
 }
 
 void say_warning(const struct program *program, const char *text)
 {
-    say_labelled("warning", program->color ? "1;33" : NULL, text);
+    say_labelled(_("warning: "), program->color ? "1;33" : NULL, text);
 }
 
 void say(const char *format, ...)
@@ -213,7 +219,8 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t total)
     char speed[16];
     double per_second = (double)done / elapsed;
     double left = per_second > 0 ? (double)(total - done) / per_second : 0;
-    fprintf(stderr, "\r\033[K%s  %.0f %%  %s/s  %.0f s left", progress->label,
+    fputs("\r\033[K", stderr);
+    fprintf(stderr, _("%s  %.0f %%  %s/s  %.0f s left"), progress->label,
             total ? 100.0 * (double)done / (double)total : 0.0,
             format_bytes((uint64_t)per_second, speed), left);
     progress->drawn = time;
@@ -230,7 +237,7 @@ const char *format_bytes(uint64_t n, char text[16])
     double value = (double)n / 1000;
     size_t unit = 0;
     if (n < 1000) {
-        snprintf(text, 16, "%u bytes", (unsigned)n);
+        snprintf(text, 16, _("%u bytes"), (unsigned)n);
         return text;
     }
     while (value >= 999.5 && unit + 1 < sizeof units / sizeof *units) {
@@ -269,7 +276,7 @@ enum vinci_status read_input(const char *path, struct buf *out, struct vinci_err
 {
     enum vinci_status status = VINCI_OK;
     bool standard = strcmp(path, "-") == 0;
-    const char *name = standard ? "standard input" : path;
+    const char *name = standard ? _("standard input") : path;
     struct buf text = {0};
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail_errno(err, errno, name, "open");

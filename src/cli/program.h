@@ -1,20 +1,23 @@
 /* program.h - the process: environment, terminal, signals, standard streams.
  *
- * The environment is read here and nowhere else, once, at the start. Standard output carries only
- * what a program may want to read; everything said to a person goes to standard error. */
+ * The environment is read here (the language: lang.h) and nowhere else, once, at the start.
+ * Standard output carries only what a program may want to read; everything said to a person goes to
+ * standard error. */
 #ifndef VINCI_CLI_PROGRAM_H
 #define VINCI_CLI_PROGRAM_H
 
+#include "base/lang.h"
 #include "base/status.h"
 
 struct program {
     const char *operand;     /* the command's operand, NULL if none was given */
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
-    bool color;              /* standard error is a terminal that shows colours */
-    bool progress;           /* standard error is a terminal: progress lines may be drawn */
-    bool redraw;             /* so is standard output: what was written may be drawn again */
-    bool no_color;           /* asked for by the environment */
-    char *state_folder;      /* for what outlives a run, such as a history; NULL: nowhere */
+    struct vinci_cann_places cann;
+    bool color;         /* standard error is a terminal that shows colours */
+    bool progress;      /* standard error is a terminal: progress lines may be drawn */
+    bool redraw;        /* so is standard output: what was written may be drawn again */
+    bool no_color;      /* asked for by the environment */
+    char *state_folder; /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
 };
 

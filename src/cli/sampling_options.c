@@ -12,23 +12,25 @@
 
 const struct option_row sampling_rows[] = {
     {"temperature", 0, "X",
-     "0: always the likeliest token; 1: the model's distribution; default: 0 for generate, 1 for "
-     "chat",
+     N_("0: always the likeliest token; 1: the model's distribution; default: 0 for generate, 1 "
+        "for chat"),
      OPTION_FLOAT, SAMPLING(temperature), .max = 100},
-    {"top-k", 0, "N", "draw from the N likeliest; 0 (the default): from all", OPTION_U32,
+    {"top-k", 0, "N", N_("draw from the N likeliest; 0 (the default): from all"), OPTION_U32,
      SAMPLING(top_k)},
-    {"top-p", 0, "X", "draw from the likeliest that make up X of the probability; default: 1",
+    {"top-p", 0, "X", N_("draw from the likeliest that make up X of the probability; default: 1"),
      OPTION_FLOAT, SAMPLING(top_p), .max = 1},
-    {"min-p", 0, "X", "leave out what is less likely than X times the likeliest; default: 0",
+    {"min-p", 0, "X", N_("leave out what is less likely than X times the likeliest; default: 0"),
      OPTION_FLOAT, SAMPLING(min_p), .max = 1},
-    {"repetition-penalty", 0, "X", "divide the logits of tokens seen before; default: 1",
+    {"repetition-penalty", 0, "X", N_("divide the logits of tokens seen before; default: 1"),
      OPTION_FLOAT, SAMPLING(repetition_penalty), .min = 0.01, .max = 100},
-    {"presence-penalty", 0, "X", "subtract from the logits of tokens generated before; default: 0",
-     OPTION_FLOAT, SAMPLING(presence_penalty), .min = -100, .max = 100},
-    {"frequency-penalty", 0, "X", "the same, times how often; default: 0", OPTION_FLOAT,
+    {"presence-penalty", 0, "X",
+     N_("subtract from the logits of tokens generated before; default: 0"), OPTION_FLOAT,
+     SAMPLING(presence_penalty), .min = -100, .max = 100},
+    {"frequency-penalty", 0, "X", N_("the same, times how often; default: 0"), OPTION_FLOAT,
      SAMPLING(frequency_penalty), .min = -100, .max = 100},
-    {"seed", 0, "N", "same seed, same text, everywhere; default: 0", OPTION_U64, SAMPLING(seed)},
-    {"logit-bias", 0, "ID=X", "add X to the logit of token ID; may be given several times",
+    {"seed", 0, "N", N_("same seed, same text, everywhere; default: 0"), OPTION_U64,
+     SAMPLING(seed)},
+    {"logit-bias", 0, "ID=X", N_("add X to the logit of token ID; may be given several times"),
      OPTION_LIST, .offset = offsetof(struct sampling_options, logit_bias)},
     {0}};
 

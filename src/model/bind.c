@@ -515,8 +515,8 @@ static void warn_of_unused(const struct model *model, const struct log *log)
             n++;
         }
     if (n)
-        log_message(log, VINCI_LOG_WARN, "%s: %zu tensor%s not used, %s for one", model->path, n,
-                    n == 1 ? " is" : "s are", name);
+        log_message(log, VINCI_LOG_WARN, "%s: tensors that are not used: %zu; one is %s",
+                    model->path, n, name);
 }
 
 enum vinci_status weights_bind(struct model *model, const struct log *log, struct vinci_error *err)

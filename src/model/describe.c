@@ -27,19 +27,20 @@ static uint64_t count_params(const struct model_config *c, uint64_t n_experts, b
 
 /* Matrices that a token passes through: all of a layer, but only the experts in use, and one row of
  * the embedding. */
-static uint64_t bytes_per_token(const struct model *model)
+static uint64_t bytes_per_token(const struct model *model, uint64_t *bytes_per_expert)
 {
     const struct model_config *c = &model->config;
     const struct weights *w = &model->weights;
     uint64_t n = matrix_bytes(&w->output) + matrix_bytes(&w->embedding) / c->n_vocab;
+    *bytes_per_expert = 0;
     for (uint32_t i = 0; i < c->n_layers; i++) {
         const struct layer_weights *l = &w->layers[i];
         const struct expert_weights *e = &l->experts[0];
         n += matrix_bytes(&l->q) + matrix_bytes(&l->k) + matrix_bytes(&l->v) + matrix_bytes(&l->o) +
              matrix_bytes(&l->router);
-        n += c->n_experts_used *
-             (matrix_bytes(&e->gate) + matrix_bytes(&e->up) + matrix_bytes(&e->down));
+        *bytes_per_expert += matrix_bytes(&e->gate) + matrix_bytes(&e->up) + matrix_bytes(&e->down);
     }
+    n += c->n_experts_used * *bytes_per_expert;
     return n;
 }
 
@@ -89,9 +90,9 @@ void model_describe(const struct model *model, struct vinci_model_info *info)
         .swiglu_limit = c->swiglu_limit,
         .n_params = count_params(c, c->n_experts, !c->tied_embeddings),
         .n_params_active = count_params(c, c->n_experts_used, false),
-        .bytes_per_token = bytes_per_token(model),
         .converted_bytes = model->converted_bytes,
     };
+    info->bytes_per_token = bytes_per_token(model, &info->bytes_per_expert);
     snprintf(info->path, sizeof info->path, "%s", model->path);
     if (model->tokenizer) snprintf(info->tokenizer, sizeof info->tokenizer, "%s", model->tokenizer);
     for (size_t i = 0; i < model->index.n_files; i++)

@@ -8,6 +8,7 @@
  * A folder counts when it holds weights: both tools leave folders of unfinished downloads, and of
  * tokenizers fetched alone. */
 #include "base/buf.h"
+#include "base/lang.h"
 #include "model/model_files.h"
 
 #include <ctype.h>
@@ -174,7 +175,7 @@ enum vinci_status vinci_model_find(const char *name, const struct vinci_caches *
         status = fail(err, VINCI_NOT_FOUND,
                       "%s: no such file or folder, and not in the hubs' caches; looked at %s; "
                       "`modelscope download --model %s` or `hf download %s` fetches it",
-                      name, search.looked.size ? search.looked.data : "none", name, name);
+                      name, search.looked.size ? search.looked.data : _("none"), name, name);
     buf_free(&search.path);
     buf_free(&search.looked);
     return status;

@@ -6,6 +6,8 @@
  * the buffer grow first, and its length afterwards tells whether it could. */
 #include "model/json_document.h"
 
+#include "base/lang.h"
+
 #include <string.h>
 
 enum { PRIMER_CHARACTERS = 4096 };
@@ -82,7 +84,7 @@ enum vinci_status json_document_parse(json_t **out, const char *text, size_t n_b
     else if (!outer)
         status = fail(err, VINCI_BAD_FILE, "%s: %s is not valid JSON: line %d, column %d: %s", path,
                       what, error.line - 1, error.column,
-                      bytes_read(&error) > n_bytes ? "it ends too early" : error.text);
+                      bytes_read(&error) > n_bytes ? _("it ends too early") : error.text);
     else if (json_array_size(outer) != 2 || !json_is_object(root))
         status = fail(err, VINCI_BAD_FILE, "%s: %s: expected one JSON object, got something else",
                       path, what);

@@ -7,6 +7,7 @@
 #include "model/safetensors.h"
 
 #include "base/buf.h"
+#include "base/lang.h"
 #include "base/lfs_pointer.h"
 #include "model/json_document.h"
 
@@ -175,7 +176,7 @@ static enum vinci_status list_shards(const json_t *weight_map, const char *index
         if (!name || !*name || strchr(name, '/') || name[0] == '.') {
             free(list);
             return fail(err, VINCI_BAD_FILE, "%s: weight_map: %s: expected a file name, got %s",
-                        index_path, tensor, name ? name : "something else");
+                        index_path, tensor, name ? name : _("something else"));
         }
         list[n++] = name;
     }

@@ -4,6 +4,7 @@
  * The file is only read as far as GGUF wants it (texts, kinds, merges); whether it is a good
  * tokenizer is for the tokenizer to say. */
 #include "base/file_map.h"
+#include "base/lang.h"
 #include "model/json_document.h"
 #include "model/synth.h"
 
@@ -70,7 +71,7 @@ struct file {
 static enum vinci_status bad(const struct file *file, const char *what, struct vinci_error *err)
 {
     return fail(err, VINCI_BAD_FILE, "%s: %s; expected a byte-level BPE tokenizer.json", file->path,
-                what);
+                _(what));
 }
 
 /* An id from the file; -1 when it is none. */
@@ -89,14 +90,14 @@ static enum vinci_status count_ids(const struct file *file, uint32_t *n, struct 
     json_object_foreach((json_t *)file->vocab, text, value)
     {
         int64_t id = token_id(value);
-        if (id < 0) return bad(file, "model.vocab has an id that is none", err);
+        if (id < 0) return bad(file, N_("model.vocab has an id that is none"), err);
         if (id > last) last = id;
     }
     json_array_foreach(file->added, i, value)
     {
         int64_t id = token_id(json_object_get(value, "id"));
         if (id < 0 || !json_is_string(json_object_get(value, "content")))
-            return bad(file, "added_tokens has an entry without id and content", err);
+            return bad(file, N_("added_tokens has an entry without id and content"), err);
         if (id > last) last = id;
     }
     *n = (uint32_t)(last + 1);
@@ -146,7 +147,7 @@ static enum vinci_status read_merges(struct synth_vocab *vocab, const struct fil
         const char *whole = json_string_value(value);
         const char *left = json_string_value(json_array_get(value, 0));
         const char *right = json_string_value(json_array_get(value, 1));
-        if (!whole && (!left || !right)) return bad(file, "model.merges has no two parts", err);
+        if (!whole && (!left || !right)) return bad(file, N_("model.merges has no two parts"), err);
         bool ok = whole ? buf_append_text(&text, whole)
                         : buf_append_text(&text, left) && buf_append_text(&text, " ") &&
                               buf_append_text(&text, right);
@@ -175,7 +176,7 @@ enum vinci_status synth_vocab_read(struct synth_vocab *vocab, const char *path, 
     struct file file = {path, json_object_get(model, "vocab"),
                         json_object_get(root, "added_tokens"), json_object_get(model, "merges")};
     if (!json_is_object(file.vocab) || !json_is_array(file.merges)) {
-        status = bad(&file, "model.vocab or model.merges is missing", err);
+        status = bad(&file, N_("model.vocab or model.merges is missing"), err);
         goto cleanup;
     }
     if ((status = count_ids(&file, &n, err))) goto cleanup;

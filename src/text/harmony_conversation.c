@@ -6,6 +6,8 @@
  * SCHEMA_DEPTH_MAX levels of JSON deep, because every level indents what stands below it. */
 #include "text/harmony.h"
 
+#include "base/lang.h"
+
 #include "text/utf8.h"
 
 #include <stdio.h>
@@ -65,9 +67,10 @@ bool harmony_is(const json_t *object, const char *key, const char *value)
 
 static const char *type_name(const json_t *value)
 {
-    if (!value) return "nothing";
-    static const char *const names[] = {"an object", "an array", "a string", "an integer",
-                                        "a number",  "true",     "false",    "null"};
+    if (!value) return N_("nothing");
+    static const char *const names[] = {N_("an object"),  N_("an array"), N_("a string"),
+                                        N_("an integer"), N_("a number"), "true",
+                                        "false",          "null"};
     return names[json_typeof(value)];
 }
 
@@ -95,7 +98,8 @@ static struct place place_index(const struct place *parent, size_t i)
 static enum vinci_status fail_type(const struct place *at, const char *expected, const json_t *got,
                                    struct vinci_error *err)
 {
-    return fail(err, VINCI_BAD_FILE, "%s: expected %s, got %s", at->text, expected, type_name(got));
+    return fail(err, VINCI_BAD_FILE, "%s: expected %s, got %s", at->text, _(expected),
+                _(type_name(got)));
 }
 
 static enum vinci_status check_string(const json_t *object, const char *key, bool required,
@@ -104,7 +108,7 @@ static enum vinci_status check_string(const json_t *object, const char *key, boo
     const json_t *value = json_object_get(object, key);
     if (json_is_string(value) || (!required && (!value || json_is_null(value)))) return VINCI_OK;
     struct place place = place_key(at, key);
-    return fail_type(&place, "a string", value, err);
+    return fail_type(&place, N_("a string"), value, err);
 }
 
 static bool deeper_than(const json_t *value, unsigned depth)
@@ -122,7 +126,7 @@ static bool deeper_than(const json_t *value, unsigned depth)
 static enum vinci_status check_tool(const json_t *tool, const struct place *at,
                                     struct vinci_error *err)
 {
-    if (!json_is_object(tool)) return fail_type(at, "an object", tool, err);
+    if (!json_is_object(tool)) return fail_type(at, N_("an object"), tool, err);
     enum vinci_status status = check_string(tool, "name", true, at, err);
     if (status == VINCI_OK) status = check_string(tool, "description", false, at, err);
     if (status == VINCI_OK && deeper_than(harmony_get(tool, "parameters"), SCHEMA_DEPTH_MAX))
@@ -140,16 +144,16 @@ static enum vinci_status check_namespaces(const json_t *namespaces, const struct
     const json_t *namespace, *tool;
     size_t i;
     if (!namespaces) return VINCI_OK;
-    if (!json_is_object(namespaces)) return fail_type(at, "an object", namespaces, err);
+    if (!json_is_object(namespaces)) return fail_type(at, N_("an object"), namespaces, err);
     json_object_foreach((json_t *)namespaces, key, namespace)
     {
         struct place here = place_key(at, key), in = place_key(&here, "tools");
         const json_t *tools = json_object_get(namespace, "tools");
-        if (!json_is_object(namespace)) return fail_type(&here, "an object", namespace, err);
+        if (!json_is_object(namespace)) return fail_type(&here, N_("an object"), namespace, err);
         status = check_string(namespace, "name", true, &here, err);
         if (status == VINCI_OK) status = check_string(namespace, "description", false, &here, err);
         if (status == VINCI_OK && !json_is_array(tools))
-            status = fail_type(&in, "an array", tools, err);
+            status = fail_type(&in, N_("an array"), tools, err);
         if (status != VINCI_OK) return status;
         json_array_foreach(tools, i, tool)
         {
@@ -184,14 +188,14 @@ static enum vinci_status check_system(const json_t *content, const struct place 
         struct place list = place_key(&here, "valid_channels");
         const json_t *channels = json_object_get(config, "valid_channels");
         const json_t *required = json_object_get(config, "channel_required");
-        if (!json_is_array(channels)) return fail_type(&list, "an array", channels, err);
+        if (!json_is_array(channels)) return fail_type(&list, N_("an array"), channels, err);
         json_array_foreach(channels, i, channel)
         {
             struct place place = place_index(&list, i);
-            if (!json_is_string(channel)) return fail_type(&place, "a string", channel, err);
+            if (!json_is_string(channel)) return fail_type(&place, N_("a string"), channel, err);
         }
         here = place_key(&here, "channel_required");
-        if (!json_is_boolean(required)) return fail_type(&here, "true or false", required, err);
+        if (!json_is_boolean(required)) return fail_type(&here, N_("true or false"), required, err);
     }
     struct place tools = place_key(at, "tools");
     return check_namespaces(harmony_get(content, "tools"), &tools, err);
@@ -206,7 +210,7 @@ static enum vinci_status check_developer(const json_t *content, const struct pla
     enum vinci_status status = check_string(content, "instructions", false, at, err);
     if (status == VINCI_OK) status = check_namespaces(harmony_get(content, "tools"), &tools, err);
     if (status != VINCI_OK || !formats) return status;
-    if (!json_is_object(formats)) return fail_type(&here, "an object", formats, err);
+    if (!json_is_object(formats)) return fail_type(&here, N_("an object"), formats, err);
     json_object_foreach((json_t *)formats, key, format)
     {
         struct place place = place_key(&here, key);
@@ -214,7 +218,7 @@ static enum vinci_status check_developer(const json_t *content, const struct pla
         if (status != VINCI_OK) return status;
         if (json_object_get(format, "schema")) continue;
         place = place_key(&place, "schema");
-        return fail_type(&place, "a JSON schema", NULL, err);
+        return fail_type(&place, N_("a JSON schema"), NULL, err);
     }
     return VINCI_OK;
 }
@@ -222,7 +226,7 @@ static enum vinci_status check_developer(const json_t *content, const struct pla
 static enum vinci_status check_content(const json_t *content, enum vinci_role role,
                                        const struct place *at, struct vinci_error *err)
 {
-    if (!json_is_object(content)) return fail_type(at, "an object", content, err);
+    if (!json_is_object(content)) return fail_type(at, N_("an object"), content, err);
     if (harmony_is(content, "type", "text")) return check_string(content, "text", true, at, err);
     bool system = harmony_is(content, "type", "system_content");
     if (!system && !harmony_is(content, "type", "developer_content"))
@@ -242,7 +246,7 @@ static enum vinci_status check_message(const json_t *message, const struct place
                                        struct vinci_error *err)
 {
     static const char *const texts[] = {"name", "channel", "recipient", "content_type"};
-    if (!json_is_object(message)) return fail_type(at, "an object", message, err);
+    if (!json_is_object(message)) return fail_type(at, N_("an object"), message, err);
     const json_t *content = json_object_get(message, "content"), *part;
     const json_t *name = json_object_get(message, "role");
     enum vinci_role role = harmony_role_find(json_is_string(name) ? json_string_value(name) : "",
@@ -261,7 +265,7 @@ static enum vinci_status check_message(const json_t *message, const struct place
                     "%s: a tool's message needs its name, such as \"functions.f\"", at->text);
     struct place here = place_key(at, "content");
     if (json_is_string(content)) return VINCI_OK;
-    if (!json_is_array(content)) return fail_type(&here, "a string or an array", content, err);
+    if (!json_is_array(content)) return fail_type(&here, N_("a string or an array"), content, err);
     json_array_foreach(content, i, part)
     {
         struct place place = place_index(&here, i);
@@ -303,7 +307,7 @@ enum vinci_status vinci_conversation_from_json(struct vinci_conversation **out, 
     json_t *messages = json_object_get(root, "messages"), *message;
     struct place at = {"messages"};
     size_t i;
-    if (!json_is_array(messages)) status = fail_type(&at, "an array", messages, err);
+    if (!json_is_array(messages)) status = fail_type(&at, N_("an array"), messages, err);
     json_array_foreach(messages, i, message)
     {
         struct place place = place_index(&at, i);
@@ -528,7 +532,7 @@ static enum vinci_status set_functions(json_t *content, struct vinci_text json,
     struct place at = {"tools"};
     json_t *tools = json_array(), *namespace = json_object(), *namespaces = json_object();
     bool ok = tools && namespace && namespaces;
-    if (!json_is_array(list)) status = fail_type(&at, "an array", list, err);
+    if (!json_is_array(list)) status = fail_type(&at, N_("an array"), list, err);
     json_array_foreach(list, i, tool)
     {
         if (harmony_get(tool, "type") && !harmony_is(tool, "type", "function"))

@@ -9,6 +9,8 @@
  * on a list that is freed at the end. (jansson's parser does not check all of its own either; it is
  * not used here.) */
 #include "text/array.h"
+
+#include "base/lang.h"
 #include "text/byte_level.h"
 #include "text/tokenizer_file.h"
 #include "text/utf8.h"
@@ -133,17 +135,18 @@ static int unexpected(struct reader *reader, const char *got)
     case IN_VOCAB:
         return stop(reader, fail(reader->err, VINCI_BAD_FILE,
                                  "model.vocab: expected token ids from 0 to %u, got %s",
-                                 VOCAB_MAX_IDS - 1, got));
+                                 VOCAB_MAX_IDS - 1, _(got)));
     case IN_MERGES:
     case IN_MERGE:
         return stop(reader, fail(reader->err, VINCI_BAD_FILE,
                                  "model.merges[%zu]: expected [\"a\", \"b\"] or \"a b\", got %s",
-                                 reader->n_merges, got));
+                                 reader->n_merges, _(got)));
     case IN_REST: break;
     }
     bool vocab = reader->ahead == IN_VOCAB;
-    return stop(reader, fail(reader->err, VINCI_BAD_FILE, "model.%s: expected %s, got %s",
-                             vocab ? "vocab" : "merges", vocab ? "an object" : "an array", got));
+    return stop(reader,
+                fail(reader->err, VINCI_BAD_FILE, "model.%s: expected %s, got %s",
+                     vocab ? "vocab" : "merges", vocab ? _("an object") : _("an array"), _(got)));
 }
 
 static bool in_rest(const struct reader *reader)
@@ -216,8 +219,8 @@ static int on_number(void *context, const char *text, size_t n)
         double value = strtod(copy, NULL);
         return put(reader, json_real(isfinite(value) ? value : DBL_MAX));
     }
-    if (reader->place != IN_VOCAB) return unexpected(reader, "a number");
-    if (id == UINT64_MAX) return unexpected(reader, "another number");
+    if (reader->place != IN_VOCAB) return unexpected(reader, N_("a number"));
+    if (id == UINT64_MAX) return unexpected(reader, N_("another number"));
     enum vinci_status status =
         vocab_add(reader->vocab, id, reader->token.data, reader->token.size, reader->err);
     return status ? stop(reader, status) : 1;
@@ -253,12 +256,12 @@ static int on_string(void *context, const unsigned char *bytes, size_t n)
         if (!status) status = end_merge(reader);
         break;
     case IN_MERGE:
-        if (++reader->n_parts > 2) return unexpected(reader, "a third part");
+        if (++reader->n_parts > 2) return unexpected(reader, N_("a third part"));
         status = byte_level_decode(&reader->merge_bytes, text, n, reader->err);
         if (reader->n_parts == 1) reader->n_left = reader->merge_bytes.size - reader->merge_begin;
         else if (!status) status = end_merge(reader);
         break;
-    default: return unexpected(reader, "a string");
+    default: return unexpected(reader, N_("a string"));
     }
     return status ? stop(reader, status) : 1;
 }
@@ -294,7 +297,7 @@ static int on_start_map(void *context)
 {
     struct reader *reader = context;
     if (in_rest(reader)) return put_open(reader, json_object());
-    return reader->ahead == IN_VOCAB ? enter(reader) : unexpected(reader, "an object");
+    return reader->ahead == IN_VOCAB ? enter(reader) : unexpected(reader, N_("an object"));
 }
 
 static int on_start_array(void *context)
@@ -302,7 +305,7 @@ static int on_start_array(void *context)
     struct reader *reader = context;
     if (in_rest(reader)) return put_open(reader, json_array());
     if (reader->ahead == IN_MERGES) return enter(reader);
-    if (reader->place != IN_MERGES) return unexpected(reader, "an array");
+    if (reader->place != IN_MERGES) return unexpected(reader, N_("an array"));
     reader->place = IN_MERGE;
     reader->n_parts = 0;
     return 1;
@@ -315,7 +318,7 @@ static int on_end(void *context)
     switch (reader->place) {
     case IN_REST: reader->n_open--; break;
     case IN_MERGE:
-        if (reader->n_parts < 2) return unexpected(reader, "fewer than two parts");
+        if (reader->n_parts < 2) return unexpected(reader, N_("fewer than two parts"));
         reader->place = IN_MERGES;
         break;
     default: reader->place = IN_REST;

@@ -1,0 +1,284 @@
+/* cmd_advise.c - `vinci advise`: what of a model fits this machine and how fast it can run there at
+ * most. The machine is measured, the rest estimated from it (bench/advice.h); each figure says
+ * which.
+ *
+ * The keys of --json are an interface: they may grow, never change. */
+#include "base/lang.h"
+#include "bench/advice.h"
+#include "bench/limits.h"
+#include "bench/samples.h"
+#include "cli/command.h"
+#include "cli/devices.h"
+#include "cli/lang.h"
+#include "cli/model_options.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct advise_args {
+    struct model_options model;
+    bool json;
+};
+
+static const struct option_row rows[] = {{"json", 0, NULL, N_("print one JSON object"), OPTION_FLAG,
+                                          .offset = offsetof(struct advise_args, json)},
+                                         {0}};
+
+static const struct option_group groups[] = {
+    {N_("Model"), model_rows, offsetof(struct advise_args, model)}, {N_("Output"), rows, 0}, {0}};
+
+static const struct command_example examples[] = {
+    {"advise -m gpt-oss-20b", N_("a model on this machine")}, {0}};
+
+static void init(void *arguments)
+{
+    model_options_init(&((struct advise_args *)arguments)->model);
+}
+
+struct advice_row {
+    uint64_t n_ctx, kv_bytes;
+    uint32_t n_seqs;
+    enum advice_fit fit;
+    double decode; /* tokens/s of all sequences, half of the context behind each */
+};
+
+struct advice {
+    const char *name; /* as the user gave it; NULL: the demonstration model */
+    struct vinci_model_info model;
+    struct machine_limits machine;
+    char isa[32];
+    uint32_t n_cores, n_sequences; /* n_sequences: that fit, with 8192 positions each */
+    struct advice_row rows[16];
+    size_t n_rows;
+    double prefill_512; /* seconds */
+};
+
+enum { SERVE_CTX = 8192 };
+
+static enum vinci_status measure(struct advice *a, struct vinci_error *err)
+{
+    enum { REPEAT = 5 };
+    struct limits *limits = NULL;
+    double read[REPEAT], int8[REPEAT];
+    enum vinci_status status = limits_open(&limits, 0, NULL, err);
+    if (status != VINCI_OK) return status;
+    limits_measure(limits, LIMIT_READ);
+    for (int i = 0; i < REPEAT; i++) {
+        read[i] = limits_measure(limits, LIMIT_READ);
+        int8[i] = limits_measure(limits, LIMIT_INT8);
+    }
+    a->machine.read_bytes_per_second = samples_max(read, REPEAT);
+    a->machine.int8_per_second = samples_max(int8, REPEAT);
+    a->n_cores = limits_n_threads(limits);
+    snprintf(a->isa, sizeof a->isa, "%s", limits_isa(limits));
+    limits_close(limits);
+    return VINCI_OK;
+}
+
+static void estimate(struct advice *a)
+{
+    static const uint64_t contexts[] = {4096, 32768, 131072};
+    static const uint32_t sequences[] = {1, 4, 16};
+    for (size_t i = 0; i < 3; i++) {
+        if (contexts[i] > a->model.n_ctx_max) continue;
+        for (size_t j = 0; j < 3; j++) {
+            struct advice_row *row = &a->rows[a->n_rows++];
+            row->n_ctx = contexts[i];
+            row->n_seqs = sequences[j];
+            row->kv_bytes = advice_kv_bytes(&a->model, row->n_ctx, row->n_seqs);
+            row->fit = advice_fit(&a->model, &a->machine, row->kv_bytes);
+            row->decode = advice_decode_limit(&a->model, &a->machine, row->n_seqs, row->n_ctx / 2);
+        }
+    }
+    uint64_t n_ctx = a->model.n_ctx_max < SERVE_CTX ? a->model.n_ctx_max : SERVE_CTX;
+    a->n_sequences = advice_sequences(&a->model, &a->machine, n_ctx);
+    a->prefill_512 = advice_prefill_seconds(&a->model, &a->machine, 512);
+}
+
+/* ---- for people ---------------------------------------------------------------------------- */
+
+static void line(const char *label, const char *format, ...) VINCI_PRINTF(2, 3);
+static void line(const char *label, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    print_field(stdout, label, text);
+}
+
+/* Not folded: it is to be copied. */
+static void command_line(const char *label, const char *format, ...) VINCI_PRINTF(2, 3);
+static void command_line(const char *label, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    printf("%*s", -text_field(label, 12), label);
+    vprintf(format, args);
+    putchar('\n');
+    va_end(args);
+}
+
+static const char *fit_text(enum advice_fit fit)
+{
+    return fit == ADVICE_FITS    ? _("yes")
+           : fit == ADVICE_TIGHT ? _("if other programs end")
+                                 : _("no");
+}
+
+static void print_right(const char *text, int columns)
+{
+    printf("%*s", text_field(text, columns), text);
+}
+
+static void print_table(const struct advice *a)
+{
+    char bytes[16];
+    putchar('\n');
+    print_right(_("context"), 10);
+    print_right(_("sequences"), 11);
+    print_right(_("KV cache"), 12);
+    print_right(_("tokens/s at most"), 20);
+    printf("   %s\n", _("fits"));
+    for (size_t i = 0; i < a->n_rows; i++) {
+        const struct advice_row *row = &a->rows[i];
+        printf("%10llu%11u%12s", (unsigned long long)row->n_ctx, row->n_seqs,
+               format_bytes(row->kv_bytes, bytes));
+        if (row->fit == ADVICE_TOO_BIG) printf("%20s", "-");
+        else printf("%20.1f", row->decode);
+        printf("   %s\n", fit_text(row->fit));
+    }
+    putchar('\n');
+}
+
+static void print_advice(const struct advice *a)
+{
+    const char *name = a->name ? a->name : "";
+    const char *option = a->name ? " -m " : "";
+    enum advice_fit fit = advice_fit(&a->model, &a->machine, 0);
+    if (fit == ADVICE_TOO_BIG)
+        line(
+            _("advice"),
+            _("the weights are larger than the memory: every token would wait for the disk. Take a "
+              "smaller model, or a machine with more memory than the files and 2 GB"));
+    else if (fit == ADVICE_TIGHT)
+        line(_("advice"),
+             _("the weights fit only if other programs give memory back: end them first"));
+    else
+        line(_("advice"),
+             a->n_sequences >= 4
+                 ? _("everything fits; the more requests at once, the more tokens/s in all, as one "
+                     "reading of the weights serves them all")
+                 : _("everything fits"));
+    command_line(_("talk"), "vinci chat%s%s", option, name);
+    if (fit != ADVICE_TOO_BIG)
+        command_line(_("serve"), "vinci serve%s%s --parallel %u --ctx %u", option, name,
+                     a->n_sequences > 16  ? 16
+                     : a->n_sequences > 0 ? a->n_sequences
+                                          : 1,
+                     a->model.n_ctx_max < SERVE_CTX ? a->model.n_ctx_max : SERVE_CTX);
+    command_line(_("measure"), "vinci bench%s%s --pp 512 --tg 64 --batch 1,4,16", option, name);
+}
+
+static void print_readable(const struct advice *a)
+{
+    char b[4][16];
+    const struct vinci_model_info *m = &a->model;
+    line(_("machine"), _("%u threads, %s; %s of memory, %s free"), a->n_cores, a->isa,
+         format_bytes(a->machine.memory_bytes, b[0]),
+         format_bytes(a->machine.memory_free_bytes, b[1]));
+    line(_("measured"), _("%.1f GB/s read, %.2f * 10^12 int8 operations/s (the best of 5)"),
+         a->machine.read_bytes_per_second / 1e9, a->machine.int8_per_second / 1e12);
+    line(_("model"), _("%s in files; one token reads %s of weights; %s a position for the cache"),
+         format_bytes(m->file_bytes, b[0]), format_bytes(m->bytes_per_token, b[1]),
+         format_bytes(m->kv_bytes_per_token, b[2]));
+    line(
+        _("estimated"),
+        _("from the measured limits, nothing was run: tokens/s of all sequences together with half "
+          "of the context behind each; reading 512 tokens takes %.1f s or more"),
+        a->prefill_512);
+    print_table(a);
+    print_advice(a);
+}
+
+/* ---- for programs -------------------------------------------------------------------------- */
+
+static enum vinci_status print_json(const struct advice *a, struct vinci_error *err)
+{
+    static const char *const fits[] = {"yes", "tight", "no"};
+    json_t *rows_json = json_array();
+    for (size_t i = 0; i < a->n_rows; i++) {
+        const struct advice_row *row = &a->rows[i];
+        json_array_append_new(
+            rows_json,
+            json_pack("{s:I, s:I, s:I, s:s, s:f}", "context", (json_int_t)row->n_ctx, "sequences",
+                      (json_int_t)row->n_seqs, "kv_bytes", (json_int_t)row->kv_bytes, "fits",
+                      fits[row->fit], "tokens_per_second_limit", row->decode));
+    }
+    json_t *root = json_pack(
+        "{s:{s:I, s:s, s:I, s:I, s:f, s:f}, s:{s:s, s:I, s:I, s:I}, s:{s:o, s:I, s:f}}", "measured",
+        "threads", (json_int_t)a->n_cores, "isa", a->isa, "memory_bytes",
+        (json_int_t)a->machine.memory_bytes, "memory_free_bytes",
+        (json_int_t)a->machine.memory_free_bytes, "read_bytes_per_second",
+        a->machine.read_bytes_per_second, "int8_operations_per_second", a->machine.int8_per_second,
+        "model", "path", a->model.path, "file_bytes", (json_int_t)a->model.file_bytes,
+        "bytes_per_token", (json_int_t)a->model.bytes_per_token, "kv_bytes_per_token",
+        (json_int_t)a->model.kv_bytes_per_token, "estimated", "decode", rows_json,
+        "sequences_of_8192", (json_int_t)a->n_sequences, "prefill_512_seconds_least",
+        a->prefill_512);
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(root);
+    if (!text) return fail_memory(err, 4096, "the JSON");
+    puts(text);
+    free(text);
+    return VINCI_OK;
+}
+
+static enum vinci_status run(const struct program *program, void *arguments,
+                             struct vinci_error *err)
+{
+    const struct advise_args *args = arguments;
+    char path[4096];
+    struct device_list devices = {0};
+    struct advice *a = calloc(1, sizeof *a);
+    if (!a) return fail_memory(err, sizeof *a, "the advice");
+    a->name = args->model.model;
+    struct log_sink sink = {program, (enum vinci_log_level)args->model.log_level};
+    enum vinci_status status = model_path(program, &args->model, path, sizeof path, err);
+    if (status == VINCI_OK)
+        status = vinci_model_describe(path, &a->model, log_to_stderr, &sink, err);
+    if (status == VINCI_OK) status = devices_open(&devices, program, err);
+    if (status == VINCI_OK) {
+        a->machine.memory_bytes = devices.devices[0].memory_bytes;
+        a->machine.memory_free_bytes = devices.devices[0].memory_free_bytes;
+        status = measure(a, err);
+    }
+    if (status == VINCI_OK) {
+        estimate(a);
+        if (args->json) status = print_json(a, err);
+        else print_readable(a);
+    }
+    devices_close(&devices);
+    free(a);
+    return status;
+}
+
+const struct command command_advise = {
+    .name = "advise",
+    .summary = N_("what of a model fits this machine, and how fast it can be"),
+    .operands = "",
+    .description = N_(
+        "Measures the machine (streaming read, int8 operations; a second) and estimates from it "
+        "and the model's sizes what will fit and how many tokens per second are possible at most, "
+        "by context and by number of sequences at once. The model's headers are read, its weights "
+        "are not. Every figure says whether it was measured or estimated; 'vinci bench' tells how "
+        "near to the limit vinci comes."),
+    .groups = groups,
+    .examples = examples,
+    .args_size = sizeof(struct advise_args),
+    .init = init,
+    .run = run,
+};

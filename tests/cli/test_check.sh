@@ -1,0 +1,31 @@
+# `vinci check`, `vinci devices`, `vinci advise`: what is printed, that the JSON says the same, wrong arguments.
+. tests/shell.sh
+
+expect 'devices' 0 devices
+says 'devices: the CPU' 'cpu  ' "$out"
+says 'devices: its kernels' 'scalar' "$out"
+expect 'devices --json' 0 devices --json
+says 'devices --json: an id' '"id": "cpu"' "$out"
+
+expect 'check' 0 check --device cpu --size 256
+says 'the network' '128-256-256-10, ReLU, dropout 0.1: 101386 parameters' "$out"
+says 'the gradients' 'agree with differences' "$out"
+says 'ten products' '10 times 1024 x 1024' "$out"
+says 'the verdict' 'all results right' "$out"
+if awk 'length > 80 { exit 1 }' "$out"; then ok 'no line beyond 80 columns'; else not_ok '80 columns'; fi
+expect 'check --json' 0 check --device cpu --size 256 --json
+says 'check --json: the network' '"parameters": 101386' "$out"
+says 'check --json: right' '"right": true' "$out"
+
+expect 'an NPU that is not there: the CPU is checked' 0 check --device npu:7 --size 256
+says 'an NPU that is not there: it is said' 'checking the CPU instead' "$err"
+expect 'no such device' 2 check --device gpu
+expect 'a size out of range' 2 check --size 1
+
+expect 'advise' 0 advise -m tests/vectors/golden/text
+says 'advise: measured' 'GB/s read' "$out"
+says 'advise: a command' 'vinci chat -m tests/vectors/golden/text' "$out"
+expect 'advise --json' 0 advise -m tests/vectors/golden/text --json
+says 'advise --json: limits' '"read_bytes_per_second"' "$out"
+expect 'advise: a model that is not there' 3 advise -m nowhere/nothing
+finish
