@@ -142,7 +142,26 @@ $(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"' \
 	-DTEST_SHARED='"$(SHARED)"'
 
-tests: $(TESTS) all
+# The simulator of CANN (tests/npu_sim/sim.h): `ASCEND_HOME_PATH=build/npu_sim` finds it as it finds
+# CANN. One library holds the code; those with CANN's names hold names only.
+NPU_SIM := $(BUILD)/npu_sim/$(ARCH)-linux/lib64
+NPU_SIM_NAMES := ascendcl acl_rt nnopbase opapi opapi_math opapi_nn opapi_transformer dcmi
+NPU_SIM_LIBS := $(NPU_SIM_NAMES:%=$(NPU_SIM)/lib%.so)
+NPU_SIM_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/exports.c,$(wildcard tests/npu_sim/*.c)))
+$(BUILD)/tests/npu_sim/%.o: override CFLAGS += -O3
+$(NPU_SIM)/libnpu_sim.so: $(NPU_SIM_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,libnpu_sim.so,-Bsymbolic,-z,nodelete -o $@ $^ -pthread -lm
+	ln -sfn $(ARCH)-linux/lib64 $(BUILD)/npu_sim/lib64
+$(NPU_SIM)/lib%.so: $(BUILD)/tests/npu_sim/exports_%.o $(NPU_SIM)/libnpu_sim.so
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,lib$*.so,-rpath,'$$ORIGIN' -o $@ $< -L$(NPU_SIM) -lnpu_sim
+$(NPU_SIM_NAMES:%=$(BUILD)/tests/npu_sim/exports_%.o): $(BUILD)/tests/npu_sim/exports_%.o: \
+		tests/npu_sim/exports.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -DLIBRARY_$* -c -o $@ $<
+npu_sim: $(NPU_SIM_LIBS)
+
+tests: $(TESTS) all npu_sim
 
 test: tests
 	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' RUN='$(RUN)' MAKE='$(MAKE)' sh tests/run $(CHOICE)
@@ -216,7 +235,8 @@ help:
 	@echo 'make po         brings po/zh_CN.po up to date (gettext)'
 	@echo 'make install    make uninstall    make format    make clean'
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d) $(NPU_SIM_OBJ:.o=.d) \
+	$(NPU_SIM_NAMES:%=$(BUILD)/tests/npu_sim/exports_%.d)
 
-.PHONY: pot po always all tests test aarch64 install uninstall format fuzz fuzzers clean help
+.PHONY: pot po always all tests npu_sim test aarch64 install uninstall format fuzz fuzzers clean help
 .SECONDARY:
