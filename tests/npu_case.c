@@ -14,10 +14,10 @@ static const char *simulator(void)
     return path;
 }
 
-static void *function(const char *name)
+static void *function(const char *library, const char *name)
 {
     char path[1100];
-    snprintf(path, sizeof path, "%s/lib64/libnpu_sim.so", simulator());
+    snprintf(path, sizeof path, "%s/lib64/%s", simulator(), library);
     void *handle = dlopen(path, RTLD_LAZY), *symbol = handle ? dlsym(handle, name) : NULL;
     if (!symbol) {
         fprintf(stderr, "%s: %s\n", name, dlerror());
@@ -47,7 +47,7 @@ enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, co
 void npu_counters(struct npu_sim_counters *counters)
 {
     void (*read)(struct npu_sim_counters *) = NULL;
-    void *symbol = function("npu_sim_counters");
+    void *symbol = function("libnpu_sim.so", "npu_sim_counters");
     memcpy(&read, &symbol, sizeof read);
     read(counters);
 }
@@ -61,10 +61,10 @@ uint64_t npu_violations(void)
 
 void npu_fail(const char *calls)
 {
-    void (*start)(void) = NULL;
-    void *symbol = function("npu_sim_faults");
+    int (*init)(const char *) = NULL;
+    void *symbol = function("libascendcl.so", "aclInit");
     if (calls) setenv("NPU_SIM_FAIL", calls, 1);
     else unsetenv("NPU_SIM_FAIL");
-    memcpy(&start, &symbol, sizeof start);
-    start();
+    memcpy(&init, &symbol, sizeof init);
+    init(NULL); /* refused, but the simulator reads what shall fail */
 }
