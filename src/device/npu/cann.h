@@ -240,7 +240,7 @@ typedef aclnnStatus cann_launch_fn(void *workspace, uint64_t workspaceSize, aclO
     /* element by element */ \
     X(800, REQUIRED, aclnnAdd, (const aclTensor *self, const aclTensor *other, const aclScalar *alpha, aclTensor *out, CANN_WS)) \
     X(800, REQUIRED, aclnnAdds, (const aclTensor *self, const aclScalar *other, const aclScalar *alpha, aclTensor *out, CANN_WS)) \
-    X(800, REQUIRED, aclnnInplaceAdd, (aclTensor *selfRef, const aclTensor *other, const aclScalar *alpha, CANN_WS)) \
+    X(800, REQUIRED, aclnnInplaceAdd, (const aclTensor *selfRef, const aclTensor *other, const aclScalar *alpha, CANN_WS)) \
     X(800, REQUIRED, aclnnSub, (const aclTensor *self, const aclTensor *other, const aclScalar *alpha, aclTensor *out, CANN_WS)) \
     X(800, REQUIRED, aclnnMul, (const aclTensor *self, const aclTensor *other, aclTensor *out, CANN_WS)) \
     X(800, REQUIRED, aclnnMuls, (const aclTensor *self, const aclScalar *other, aclTensor *out, CANN_WS)) \
