@@ -4,8 +4,8 @@
  *   NPU_SIM_MEMORY=64G  NPU_SIM_DEVICES=1
  *   NPU_SIM_ORDER=lazy|eager           work runs when it is waited for, or at once
  *   NPU_SIM_FAIL=aclrtMalloc@3,aclnnMm@1=507015   that call of the function fails, with this error
- *   NPU_SIM_LOST=100[=507054]          the device is lost at the hundredth operator that runs
- *   NPU_SIM_HANG=100                   the hundredth operator never ends (waits with a time limit)
+ *   NPU_SIM_LOST=100[=507054]          the device is lost at the hundredth launch since aclInit
+ *   NPU_SIM_HANG=100                   the hundredth launch since aclInit never ends
  *   NPU_SIM_REPORT=file.json           the counters at exit
  *   NPU_SIM_VIOLATIONS=count           violations do not change the exit status
  *
@@ -19,6 +19,7 @@
 
 pthread_mutex_t sim_lock = PTHREAD_MUTEX_INITIALIZER;
 struct npu_sim_counters sim_count;
+uint64_t sim_operators_run;
 
 enum { MAX_FAULTS = 32, MAX_OPERATORS = 256, TEXT = 2048 };
 
@@ -122,6 +123,7 @@ void sim_start(void)
 {
     pthread_mutex_lock(&text_lock);
     read_faults();
+    sim_operators_run = 0;
     pthread_mutex_unlock(&text_lock);
 }
 

@@ -44,6 +44,7 @@ aclError sim_error(aclError code, const char *format, ...) __attribute__((format
 void sim_violate(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_count_operator(const char *name, uint64_t bytes);
 void sim_start(void);                         /* aclInit: reads the faults anew */
+extern uint64_t sim_operators_run;            /* since aclInit */
 _Noreturn void sim_give_up(const char *what); /* the simulator itself is out of means */
 void *sim_alloc(size_t size);                 /* zeroed, never NULL */
 

@@ -21,8 +21,7 @@ static struct device {
 } devices[MAX_DEVICES];
 static struct stream *streams[NPU_SIM_STREAMS];
 static uint64_t stream_times[NPU_SIM_STREAMS]; /* an index is used again with a later clock */
-static uint64_t tasks_run;
-static struct event *dead_events; /* destroyed before their record ran */
+static struct event *dead_events;              /* destroyed before their record ran */
 static _Thread_local int thread_device = -1;
 
 int current_device(void)
@@ -74,7 +73,7 @@ static bool ready(const struct stream *s)
 /* NPU_SIM_LOST and NPU_SIM_HANG, counted over operators. */
 static bool task_faults(struct stream *s)
 {
-    uint64_t n = ++tasks_run;
+    uint64_t n = ++sim_operators_run;
     if (n == sim_number("NPU_SIM_LOST", 0)) {
         const char *code = strchr(getenv("NPU_SIM_LOST"), '=');
         device_lose(s->device, code ? atoi(code + 1) : RT_AICORE_EXCEPTION);

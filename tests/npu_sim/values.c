@@ -94,6 +94,7 @@ static uint16_t half_of(float f)
     uint16_t sign = signbit(f) ? 0x8000 : 0;
     float a = fabsf(f);
     if (f != f) return sign | 0x7E00;
+    if (a == 0) return sign;
     if (a >= 65520) return sign | 0x7C00; /* rounds beyond 65504 */
     if (a == 0) return sign;
     int exponent = 0;
