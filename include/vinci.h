@@ -187,6 +187,21 @@ VINCI_API void vinci_free(void *p);
 enum vinci_activations { VINCI_ACTIVATIONS_INT8, VINCI_ACTIVATIONS_F32 };
 enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32 };
 
+/* How an NPU keeps the weights and what it computes in (docs/ascend.md). */
+enum vinci_npu_dtype {
+    VINCI_NPU_AUTO,   /* compact where bf16 does not fit, else bf16 */
+    VINCI_NPU_BF16,   /* experts expanded to BF16, exactly; BF16 activations */
+    VINCI_NPU_F16,    /* everything in F16: finer activations, smaller range */
+    VINCI_NPU_COMPACT /* MXFP4 experts as two planes of INT4, exactly; BF16 activations */
+};
+
+/* Where CANN, the Ascend software, is installed; either may be NULL. The usual folders and the
+ * loader's path are searched too. */
+struct vinci_cann_places {
+    const char *home;         /* ASCEND_HOME_PATH */
+    const char *toolkit_home; /* ASCEND_TOOLKIT_HOME */
+};
+
 struct vinci_engine_options {
     const char *model;     /* folder or file; required (hub ids: vinci_model_find) */
     const char *device;    /* NULL or "cpu"; "npu:0" */
@@ -197,7 +212,9 @@ struct vinci_engine_options {
     uint32_t n_batch;      /* most tokens in one step; 0: 512 */
     uint32_t n_seqs;       /* most sequences at once; 0: 16 */
     enum vinci_activations activations;
-    enum vinci_kv_type kv_type;
+    enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
+    enum vinci_npu_dtype npu_dtype; /* of an NPU */
+    struct vinci_cann_places cann;
     bool prefetch;     /* ask the system to read the files ahead */
     uint64_t kv_bytes; /* most memory for keys and values, cached prompts included; 0: what n_seqs
                           sequences of n_ctx need */

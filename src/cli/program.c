@@ -35,6 +35,9 @@ const struct program_variable program_variables[] = {
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
     {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
     {"NOTIFY_SOCKET", "where 'vinci serve' tells systemd that it is ready"},
+    {"ASCEND_HOME_PATH",
+     "where CANN, the software of Ascend NPUs, is installed; set by its set_env.sh"},
+    {"ASCEND_TOOLKIT_HOME", "the same, of older versions"},
     {"NO_COLOR", "if set and not empty, no colours on the terminal"},
     {"LC_ALL, LC_MESSAGES, LANG, LANGUAGE",
      "Chinese messages for zh_CN, English ones for everything else; see --lang"},
@@ -122,6 +125,8 @@ static bool find_caches(struct program *program)
     free(cache);
     free(hf_home);
     program->hub = (struct vinci_caches){program->modelscope, program->huggingface};
+    program->cann =
+        (struct vinci_cann_places){variable("ASCEND_HOME_PATH"), variable("ASCEND_TOOLKIT_HOME")};
     return ok;
 }
 

@@ -14,11 +14,12 @@ struct program {
     char **operands;     /* all of them */
     int n_operands;
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
-    bool color;              /* standard error is a terminal that shows colours */
-    bool progress;           /* standard error is a terminal: progress lines may be drawn */
-    bool redraw;             /* so is standard output: what was written may be drawn again */
-    bool no_color;           /* asked for by the environment */
-    char *state_folder;      /* for what outlives a run, such as a history; NULL: nowhere */
+    struct vinci_cann_places cann;
+    bool color;         /* standard error is a terminal that shows colours */
+    bool progress;      /* standard error is a terminal: progress lines may be drawn */
+    bool redraw;        /* so is standard output: what was written may be drawn again */
+    bool no_color;      /* asked for by the environment */
+    char *state_folder; /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
     const char *notify_socket; /* of the service manager that started us; NULL: none */
     struct program_hubs {

@@ -51,10 +51,16 @@ static enum vinci_status create_device(struct vinci_engine *engine,
                                        const struct vinci_engine_options *options,
                                        struct vinci_error *err)
 {
-    if (options->device && strcmp(options->device, "cpu") != 0)
-        return fail(err, VINCI_NO_DEVICE,
-                    "device %s: this program computes on the CPU only (device cpu)",
-                    options->device);
+    if (options->device && strcmp(options->device, "cpu") != 0) {
+        struct npu_device_options npu = {npu_device_id(options->device), options->npu_dtype,
+                                         options->cann, options->n_threads, engine->log};
+        if (npu.id < 0)
+            return fail(err, VINCI_USAGE,
+                        "device %s: expected cpu or npu:N, with N the number of the NPU",
+                        options->device);
+        engine->cpu_level = "";
+        return npu_device_create(&engine->device, &npu, engine->model, &engine->limits, err);
+    }
     struct cpu_device_options cpu = {options->n_threads, options->cpu_list, options->cpu_level,
                                      options->activations};
     return cpu_device_create(&engine->device, &cpu, engine->model, &engine->limits,

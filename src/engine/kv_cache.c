@@ -7,15 +7,15 @@
 
 enum { CHECKPOINTS_A_SEQ = 8 /* what the window pool has room for, beside the sequence itself */ };
 
-uint32_t kv_pages_for(uint32_t n_positions)
+uint32_t kv_pages_for(const struct kv_cache *cache, uint32_t n_positions)
 {
-    return n_positions / KV_PAGE + (n_positions % KV_PAGE != 0);
+    return n_positions / cache->page + (n_positions % cache->page != 0);
 }
 
 uint32_t kv_first_window_page(const struct kv_cache *cache, uint32_t position)
 {
     uint32_t seen = cache->sliding_window - 1; /* before the token's own position */
-    return position > seen ? (position - seen) / KV_PAGE : 0;
+    return position > seen ? (position - seen) / cache->page : 0;
 }
 
 /* ---- pools --------------------------------------------------------------------------------- */
@@ -28,12 +28,16 @@ static void pool_free(struct page_pool *pool, struct device *device)
 }
 
 static enum vinci_status pool_init(struct page_pool *pool, struct device *device, uint32_t n_layers,
-                                   uint64_t n_pages, enum vinci_kv_type type,
-                                   struct vinci_error *err)
+                                   uint64_t n_pages_min, uint64_t n_pages_wanted,
+                                   enum vinci_kv_type type, struct vinci_error *err)
 {
-    if (n_pages > INT32_MAX)
+    if (n_pages_wanted > INT32_MAX)
         return fail(err, VINCI_LIMIT, "the KV cache would need %llu pages; use a smaller context",
-                    (unsigned long long)n_pages);
+                    (unsigned long long)n_pages_wanted);
+    size_t n_pages = n_pages_wanted;
+    enum vinci_status status =
+        device->ops->kv_pool_create(device, &pool->kv, n_layers, n_pages_min, &n_pages, type, err);
+    if (status != VINCI_OK) return status;
     pool->n_pages = pool->n_free = (uint32_t)n_pages;
     pool->free_pages = array_new(n_pages, sizeof *pool->free_pages);
     pool->refs = array_new_zero(n_pages, sizeof *pool->refs);
@@ -41,7 +45,7 @@ static enum vinci_status pool_init(struct page_pool *pool, struct device *device
         return fail_memory(err, n_pages * 2 * sizeof(int32_t), "the KV cache's page table");
     for (uint32_t i = 0; i < pool->n_pages; i++)
         pool->free_pages[i] = (int32_t)(pool->n_pages - 1 - i);
-    return device->ops->kv_pool_create(device, &pool->kv, n_layers, n_pages, type, err);
+    return VINCI_OK;
 }
 
 static int32_t take(struct page_pool *pool)
@@ -70,7 +74,9 @@ static enum vinci_status page_bytes(struct device *device, uint32_t n_layers,
                                     struct vinci_error *err)
 {
     struct kv_pool *one = NULL;
-    enum vinci_status status = device->ops->kv_pool_create(device, &one, n_layers, 1, type, err);
+    size_t n_pages = 1;
+    enum vinci_status status =
+        device->ops->kv_pool_create(device, &one, n_layers, 1, &n_pages, type, err);
     if (status == VINCI_OK) *n_bytes = device->ops->kv_page_bytes(one);
     device->ops->kv_pool_destroy(device, one);
     return status;
@@ -106,12 +112,13 @@ enum vinci_status kv_cache_create(struct kv_cache **out, struct device *device,
     cache->device = device;
     cache->sliding_window = config->sliding_window;
     cache->n_ctx = limits->n_ctx;
+    cache->page = device->kv_page;
 
     uint32_t n_window_layers = 0;
     for (uint32_t i = 0; i < config->n_layers; i++) n_window_layers += config->layer_is_sliding[i];
-    uint64_t a_seq = kv_pages_for(limits->n_ctx), n_seqs = limits->n_seqs;
-    uint64_t window = kv_pages_for(config->sliding_window) + 1;
-    uint64_t a_seq_window = window + kv_pages_for(limits->n_batch) + 1;
+    uint64_t a_seq = kv_pages_for(cache, limits->n_ctx), n_seqs = limits->n_seqs;
+    uint64_t window = kv_pages_for(cache, config->sliding_window) + 1;
+    uint64_t a_seq_window = window + kv_pages_for(cache, limits->n_batch) + 1;
     if (a_seq_window > a_seq) a_seq_window = a_seq;
     uint64_t wanted[] = {n_seqs * (a_seq + 1),
                          n_seqs * (a_seq_window + CHECKPOINTS_A_SEQ * window)};
@@ -122,12 +129,14 @@ enum vinci_status kv_cache_create(struct kv_cache **out, struct device *device,
     if (status == VINCI_OK) status = page_bytes(device, n_window_layers, type, &window_bytes, err);
     if (status == VINCI_OK && max_bytes)
         status = limit_pages(max_bytes, full_bytes, window_bytes, least, wanted, err);
+    /* The window pool first: it is small, and the full one takes what a device has left. */
     if (status == VINCI_OK)
-        status = pool_init(&cache->full, device, config->n_layers - n_window_layers, wanted[0],
-                           type, err);
+        status =
+            pool_init(&cache->window, device, n_window_layers, wanted[1], wanted[1], type, err);
     if (status == VINCI_OK)
-        status = pool_init(&cache->window, device, n_window_layers, wanted[1], type, err);
-    cache->n_bytes_max = wanted[0] * full_bytes + wanted[1] * window_bytes;
+        status = pool_init(&cache->full, device, config->n_layers - n_window_layers, least[0],
+                           wanted[0], type, err);
+    cache->n_bytes_max = cache->full.n_pages * full_bytes + cache->window.n_pages * window_bytes;
     if (status != VINCI_OK) {
         kv_cache_destroy(cache);
         return status;
@@ -166,7 +175,7 @@ uint64_t kv_cache_bytes(const struct kv_cache *cache)
 enum vinci_status kv_seq_create(struct kv_seq **out, const struct kv_cache *cache,
                                 struct vinci_error *err)
 {
-    size_t n = kv_pages_for(cache->n_ctx);
+    size_t n = kv_pages_for(cache, cache->n_ctx);
     *out = NULL;
     struct kv_seq *seq = array_new_zero(1, sizeof *seq);
     if (!seq) return fail_memory(err, sizeof *seq, "a sequence");
@@ -222,9 +231,9 @@ enum vinci_status kv_seq_reserve(struct kv_seq *seq, struct kv_cache *cache, uin
                     "the context is full: %u positions of %u are used, %u more were asked for",
                     seq->n_positions, cache->n_ctx, n);
     kv_seq_trim(seq, cache);
-    uint32_t n_pages = kv_pages_for(seq->n_positions + n), first_new = seq->n_pages;
-    if (seq->n_positions % KV_PAGE != 0) {
-        uint32_t last = seq->n_positions / KV_PAGE;
+    uint32_t n_pages = kv_pages_for(cache, seq->n_positions + n), first_new = seq->n_pages;
+    if (seq->n_positions % cache->page != 0) {
+        uint32_t last = seq->n_positions / cache->page;
         if (!own_page(&cache->full, cache->device, &seq->full_pages[last]) ||
             !own_page(&cache->window, cache->device, &seq->window_pages[last]))
             goto used_up;
@@ -263,7 +272,7 @@ void kv_seq_begin(struct kv_seq *seq, struct kv_cache *cache, uint32_t n,
                   const int32_t *window_pages, uint32_t n_window)
 {
     seq->n_positions = n;
-    seq->n_pages = kv_pages_for(n);
+    seq->n_pages = kv_pages_for(cache, n);
     seq->window_first = seq->n_pages - n_window;
     for (uint32_t i = 0; i < n_window; i++)
         seq->window_pages[seq->window_first + i] = kv_page_share(&cache->window, window_pages[i]);
@@ -277,7 +286,7 @@ bool kv_seq_can_rewind(const struct kv_seq *seq, const struct kv_cache *cache, u
 void kv_seq_rewind(struct kv_seq *seq, struct kv_cache *cache, uint32_t n)
 {
     seq->n_positions = n;
-    drop_pages(seq, cache, kv_pages_for(n));
+    drop_pages(seq, cache, kv_pages_for(cache, n));
     if (n == 0) seq->window_first = 0;
 }
 
@@ -287,7 +296,7 @@ enum vinci_status kv_checkpoint_take(struct kv_checkpoint *checkpoint, const str
                                      struct kv_cache *cache, struct vinci_error *err)
 {
     uint32_t first = kv_first_window_page(cache, seq->n_positions);
-    uint32_t n = kv_pages_for(seq->n_positions) - first;
+    uint32_t n = kv_pages_for(cache, seq->n_positions) - first;
     int32_t *pages = array_new(n, sizeof *pages);
     if (!pages) return fail_memory(err, n * sizeof *pages, "a checkpoint");
     for (uint32_t i = 0; i < n; i++) {

@@ -19,13 +19,14 @@ struct kv_cache {
     struct device *device;
     struct page_pool full, window;
     uint32_t sliding_window, n_ctx;
+    uint32_t page;         /* positions in a page: the device's kv_page */
     uint64_t n_bytes_peak; /* most that was in use at once */
     uint64_t n_bytes_max;  /* of all pages */
 };
 
-/* One sequence. Page i of a kind holds positions [KV_PAGE * i, KV_PAGE * (i + 1)). */
+/* One sequence. Page i of a kind holds positions [page * i, page * (i + 1)). */
 struct kv_seq {
-    int32_t *full_pages, *window_pages; /* [ceil(n_ctx / KV_PAGE)], -1 where there is none */
+    int32_t *full_pages, *window_pages; /* [ceil(n_ctx / page)], -1 where there is none */
     uint32_t n_positions;
     uint32_t n_pages;      /* pages of either kind that were begun, reserved ones included */
     uint32_t window_first; /* window pages before this one were given back */
@@ -47,7 +48,7 @@ enum vinci_status kv_cache_create(struct kv_cache **out, struct device *device,
 void kv_cache_destroy(struct kv_cache *cache);
 
 /* Pages of n positions; the first window page that a token at `position` or later still sees. */
-uint32_t kv_pages_for(uint32_t n_positions);
+uint32_t kv_pages_for(const struct kv_cache *cache, uint32_t n_positions);
 uint32_t kv_first_window_page(const struct kv_cache *cache, uint32_t position);
 uint64_t kv_pages_bytes(const struct kv_cache *cache, uint64_t n_full, uint64_t n_window);
 

@@ -13,7 +13,7 @@ struct prefix_node {
     struct prefix_node *older, *newer;            /* by use; the root is not in this list */
     uint32_t n;                                   /* positions, the parent's included */
     int32_t *tokens;                              /* [n - parent->n] */
-    int32_t *pages; /* [n_full] full layers, from page parent->n / KV_PAGE on; then [n_window] */
+    int32_t *pages; /* [n_full] full layers, from page parent->n / kv->page on; then [n_window] */
     uint32_t n_full, n_window;
 };
 
@@ -106,7 +106,7 @@ void prefix_cache_restore(struct prefix_cache *cache, const struct prefix_node *
     struct kv_cache *kv = cache->kv;
     kv_seq_begin(seq, kv, node->n, node->pages + node->n_full, node->n_window);
     for (; node->parent; node = node->parent) { /* a deeper node's page holds more positions */
-        uint32_t first = node->parent->n / KV_PAGE;
+        uint32_t first = node->parent->n / kv->page;
         for (uint32_t i = 0; i < node->n_full; i++)
             if (seq->full_pages[first + i] < 0)
                 seq->full_pages[first + i] = kv_page_share(&kv->full, node->pages[i]);
@@ -135,7 +135,7 @@ void prefix_cache_add(struct prefix_cache *cache, const struct kv_seq *seq, cons
     struct prefix_node *parent = find(&cache->root, tokens, n), *node = NULL;
     touch(cache, parent);
     if (parent->n == n || cache->n_nodes == MAX_NODES) return;
-    uint32_t first_full = parent->n / KV_PAGE, n_pages = kv_pages_for((uint32_t)n);
+    uint32_t first_full = parent->n / kv->page, n_pages = kv_pages_for(kv, (uint32_t)n);
     uint32_t first_window = kv_first_window_page(kv, (uint32_t)n);
     if (first_window < seq->window_first || n > seq->n_positions) return;
     if (!(node = array_new_zero(1, sizeof *node))) return;

@@ -240,7 +240,8 @@ static bool start(struct scheduler *s, struct vinci_request *request, uint32_t n
     const struct kv_cache *cache = s->engine->cache;
     size_t n_known = request_n_known(request);
     size_t n_reused = session_reuse_cached(request->session, request->all, n_known);
-    uint32_t needed = kv_pages_for((uint32_t)n_known) + 1 + n_running; /* a page each to go on */
+    uint32_t needed =
+        kv_pages_for(cache, (uint32_t)n_known) + 1 + n_running; /* a page each to go on */
     uint32_t held = request->session->kv->n_pages;
     while (n_running > 0 && held + cache->full.n_free < needed)
         if (!evict(s)) {
