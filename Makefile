@@ -43,7 +43,6 @@ LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard
 	src/check/*.c src/engine/*.c src/comm/*.c))
 CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c \
 	src/hub/*.c src/bench/*.c src/serve/*.c))
-	src/serve/*.c))
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/*.c)
 
