@@ -124,7 +124,8 @@ cat "$folder/english"
 for command in '' $all; do
     # shellcheck disable=SC2086
     vinci --lang zh_CN help $command | LC_ALL=C awk '
-        { line = $0; wide = gsub(/[\343-\357][\200-\277][\200-\277]/, "", line); }
+        { line = $0; gsub(/\342[\200-\277][\200-\277]/, "-", line) } # quotes: one column
+        { wide = gsub(/[\343-\357][\200-\277][\200-\277]/, "", line) }
         length(line) + 2 * wide > 80' >>"$folder/long"
 done
 check 'the Chinese help fits 80 columns' is_empty "$folder/long"
