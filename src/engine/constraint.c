@@ -162,7 +162,7 @@ static enum vinci_status add_tool(struct constraint *c, const struct vinci_tool_
 static enum vinci_status check_grammar(const struct constraint *c,
                                        const struct vinci_grammar *grammar, struct vinci_error *err)
 {
-    const struct vocab_trie *trie;
+    struct vocab_trie *trie;
     if (!grammar) return VINCI_OK;
     enum vinci_status status = vocab_trie_get(&trie, c->tokenizer, err);
     if (status != VINCI_OK) return status;
