@@ -52,12 +52,12 @@ static const struct option_row limit_rows[] = {
     {"batch", 'b', "N", "most tokens in one step; default: 512", OPTION_U32, FIELD(batch), .min = 1,
      .max = 65536},
     {"kv-memory", 0, "SIZE",
-     "most memory for keys and values, with the beginnings of prompts that are kept for requests "
-     "to "
-     "come; default: what --parallel sequences of --ctx need, and at most 2 GiB of it kept",
+     N_("most memory for keys and values, with the beginnings of prompts that are kept for "
+        "requests to come; default: what --parallel sequences of --ctx need, and at most 2 GiB of "
+        "it kept"),
      OPTION_SIZE, FIELD(model.kv_memory), .min = 1},
-    {"no-prefix-cache", 0, NULL, "keep no beginnings of prompts for requests to come", OPTION_FLAG,
-     FIELD(no_prefix_cache)},
+    {"no-prefix-cache", 0, NULL, N_("keep no beginnings of prompts for requests to come"),
+     OPTION_FLAG, FIELD(no_prefix_cache)},
     {"queue", 0, "N", "requests that may wait beyond those; default: 256", OPTION_U32,
      FIELD(serve.max_queue), .max = 1000000},
     {"max-tokens", 0, "N", "longest answer in tokens; default: as far as the context goes",

@@ -58,8 +58,9 @@ const struct option_row engine_rows[] = {
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
     {"script", 0, "FILE",
-     "for testing clients: give the answers in FILE in place of the model's choice; JSON lines "
-     "{\"when\": text that the last message contains, or null, \"text\": the answer in harmony}",
+     N_("for testing clients: give the answers in FILE in place of the model's choice; JSON lines "
+        "{\"when\": text that the last message contains, or null, \"text\": the answer in "
+        "harmony}"),
      OPTION_TEXT, FIELD(script), COMPLETE_FILE},
     {0}};
 

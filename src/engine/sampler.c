@@ -206,11 +206,6 @@ const struct vinci_token_logprob *sampler_top_logprobs(const struct sampler *s, 
 
 /* ---- draw --------------------------------------------------------------------------------- */
 
-static bool is_allowed(const uint32_t *allowed, size_t token)
-{
-    return !allowed || (allowed[token / 32] >> token % 32 & 1);
-}
-
 static void forbid(float *value, size_t n, const uint32_t *allowed)
 {
     for (size_t i = 0; i < n; i += 32) {
@@ -246,9 +241,14 @@ static int32_t greedy_in_place(const struct sampler *s, const float *logits,
     size_t at;
     if (!allowed) return scan_max(logits, s->n_vocab, &at) == -INFINITY ? -1 : (int32_t)at;
     int32_t best = -1;
-    for (size_t i = 0; i < s->n_vocab; i++)
-        if (is_allowed(allowed, i) && (best < 0 ? logits[i] > -INFINITY : logits[i] > logits[best]))
-            best = (int32_t)i;
+    for (size_t i = 0; i < s->n_vocab; i += 32) {
+        if (allowed[i / 32] == 0) continue;
+        size_t end = s->n_vocab - i < 32 ? s->n_vocab : i + 32;
+        for (size_t k = i; k < end; k++)
+            if ((allowed[k / 32] >> k % 32 & 1) &&
+                (best < 0 ? logits[k] > -INFINITY : logits[k] > logits[best]))
+                best = (int32_t)k;
+    }
     return best;
 }
 
