@@ -241,13 +241,19 @@ static int32_t greedy_in_place(const struct sampler *s, const float *logits,
     size_t at;
     if (!allowed) return scan_max(logits, s->n_vocab, &at) == -INFINITY ? -1 : (int32_t)at;
     int32_t best = -1;
-    for (size_t i = 0; i < s->n_vocab; i += 32) {
-        if (allowed[i / 32] == 0) continue;
-        size_t end = s->n_vocab - i < 32 ? s->n_vocab : i + 32;
-        for (size_t k = i; k < end; k++)
-            if ((allowed[k / 32] >> k % 32 & 1) &&
-                (best < 0 ? logits[k] > -INFINITY : logits[k] > logits[best]))
-                best = (int32_t)k;
+    for (size_t i = 0, end; i < s->n_vocab; i = end) {
+        uint32_t word = allowed[i / 32];
+        end = i + 32;
+        if (word == UINT32_MAX) /* most masks are full, but for some places */
+            while (end < s->n_vocab && allowed[end / 32] == UINT32_MAX) end += 32;
+        if (end > s->n_vocab) end = s->n_vocab;
+        if (word == UINT32_MAX) {
+            float max = scan_max(logits + i, end - i, &at);
+            if (max > (best < 0 ? -INFINITY : logits[best])) best = (int32_t)(i + at);
+            continue;
+        }
+        for (; word && i < end; i++, word >>= 1)
+            if ((word & 1) && logits[i] > (best < 0 ? -INFINITY : logits[best])) best = (int32_t)i;
     }
     return best;
 }

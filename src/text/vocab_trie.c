@@ -27,6 +27,7 @@ static void trie_free(struct vocab_trie *trie)
     if (!trie) return;
     for (uint32_t i = 0; i < trie->n_common; i++) state_mask_free(trie->common[i]);
     free(trie->common);
+    free(trie->plain);
     pthread_mutex_destroy(&trie->lock);
     free(trie->nodes);
     free(trie);
@@ -130,7 +131,11 @@ static enum vinci_status create(struct vocab_trie **out, const struct vocab *voc
     struct entry *entries = array_new(vocab->n_ids, sizeof *entries);
     struct trie_node *fitting;
     if (trie) pthread_mutex_init(&trie->lock, NULL);
-    if (!trie || !entries) goto no_memory;
+    if (trie) trie->plain = array_new_zero((vocab->n_ids + 31) / 32, sizeof *trie->plain);
+    if (!trie || !entries || !trie->plain) goto no_memory;
+    for (size_t id = 0; id < vocab->n_ids; id++)
+        if (vocab->tokens[id].kind == TOKEN_NORMAL || vocab->tokens[id].kind == TOKEN_ADDED)
+            trie->plain[id / 32] |= 1u << id % 32;
     n = collect(entries, vocab, &n_bytes);
     trie->n_ids = (uint32_t)vocab->n_ids;
     if (!(trie->nodes = array_new(n_bytes, sizeof *trie->nodes))) goto no_memory;

@@ -40,7 +40,8 @@ void state_mask_free(struct state_mask *mask);
 struct vocab_trie {
     struct trie_node *nodes; /* [n_nodes], the root left out: depth begins at 1 */
     uint32_t n_nodes;
-    uint32_t n_ids; /* masks have (n_ids + 31) / 32 words */
+    uint32_t n_ids;  /* masks have (n_ids + 31) / 32 words */
+    uint32_t *plain; /* the mask of all tokens but control tokens */
     pthread_mutex_t lock;
     struct state_mask **common; /* [n_common] of the states that all JSON grammars begin with; NULL
                                    while not known */
