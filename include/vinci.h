@@ -215,16 +215,14 @@ struct vinci_engine_options {
     enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
     enum vinci_npu_dtype npu_dtype; /* of an NPU */
     struct vinci_cann_places cann;
-    bool prefetch;     /* ask the system to read the files ahead */
-    uint64_t kv_bytes; /* most memory for keys and values, cached prompts included; 0: what n_seqs
-                          sequences of n_ctx need */
-    bool prefix_cache; /* requests share the beginnings of prompts that others have computed: same
-                          bits, less time; without kv_bytes it keeps at most 2 GiB */
-    const char *cache_file; /* the prefix cache is read from this file at open, if it is there, and
-                               written to it at close; NULL: not */
-    const char *script;     /* for testing clients: a file of answers that are given in place of the
-                               model's choice (docs/scripted.md); NULL: the model chooses */
-    vinci_log_fn *log;      /* may be NULL */
+    bool prefetch;      /* ask the system to read the files ahead */
+    uint64_t kv_bytes;  /* most memory for keys and values, cached prompts included; 0: what n_seqs
+                           sequences of n_ctx need */
+    bool prefix_cache;  /* requests share the beginnings of prompts that others have computed: same
+                           bits, less time; without kv_bytes it keeps at most 2 GiB */
+    const char *script; /* for testing clients: a file of answers that are given in place of the
+                           model's choice (docs/scripted.md); NULL: the model chooses */
+    vinci_log_fn *log;  /* may be NULL */
     void *log_user;
 };
 

@@ -20,7 +20,7 @@ struct serve_args {
     struct model_options model;
     struct serve_options serve;
     uint32_t port, parallel, batch, grace;
-    bool quiet;
+    bool quiet, no_prefix_cache;
 };
 
 #define FIELD(name) .offset = offsetof(struct serve_args, name)
@@ -51,6 +51,13 @@ static const struct option_row limit_rows[] = {
      .min = 1, .max = 4096},
     {"batch", 'b', "N", N_("most tokens in one step; default: 512"), OPTION_U32, FIELD(batch),
      .min = 1, .max = 65536},
+    {"kv-memory", 0, "SIZE",
+     N_("most memory for keys and values, with the beginnings of prompts that are kept for "
+        "requests to come; default: what --parallel sequences of --ctx need, and at most 2 GiB of "
+        "it kept"),
+     OPTION_SIZE, FIELD(model.kv_memory), .min = 1},
+    {"no-prefix-cache", 0, NULL, N_("keep no beginnings of prompts for requests to come"),
+     OPTION_FLAG, FIELD(no_prefix_cache)},
     {"queue", 0, "N", N_("requests that may wait beyond those; default: 256"), OPTION_U32,
      FIELD(serve.max_queue), .max = 1000000},
     {"max-tokens", 0, "N", N_("longest answer in tokens; default: as far as the context goes"),
@@ -168,6 +175,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct serve_args *args = arguments;
     struct loaded_model loaded = {0};
     struct server *server = NULL;
+    args->model.prefix_cache = !args->no_prefix_cache;
     block_signals();
     enum vinci_status status =
         loaded_model_open(&loaded, program, &args->model, args->batch, args->parallel, err);

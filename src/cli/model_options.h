@@ -11,6 +11,8 @@ struct model_options {
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned dtype;           /* enum vinci_npu_dtype */
     bool use_fp16;
+    uint64_t kv_memory; /* bytes, 0: the engine's own limit */
+    bool prefix_cache;
     unsigned log_level; /* enum vinci_log_level */
 };
 
