@@ -22,14 +22,14 @@ PACKAGES := libpcre2-8 jansson yajl hwloc
 # For the program alone. Without md4c, whose package not every distribution has, `vinci chat` shows
 # answers as they are.
 MD4C := $(shell $(PKG_CONFIG) --exists md4c && echo md4c)
-CLI_PACKAGES := libedit libmicrohttpd $(MD4C)
+CLI_PACKAGES := libedit libcurl libcrypto libmicrohttpd $(MD4C)
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # The numeric contract (docs/kernels.md): fma only where it is written.
 override CFLAGS += -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fPIC \
 	-fvisibility=hidden -Iinclude -Isrc $(WARNINGS) $(SANITIZE)
 override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
-override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm
+override LDLIBS += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread -lm -ldl
 CLI_LDLIBS := $(shell $(PKG_CONFIG) --libs $(CLI_PACKAGES))
 override LDFLAGS += $(SANITIZE)
 
@@ -39,10 +39,10 @@ KERNELS_x86_64 := avx2 avxvnni avx512 avx512_%
 KERNELS_aarch64 := neon neon_%
 OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aarch64))
 LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
-	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/check/*.c src/engine/*.c \
-	src/comm/*.c))
-CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c src/bench/*.c \
-	src/serve/*.c))
+	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/device/npu/*.c \
+	src/check/*.c src/engine/*.c src/comm/*.c))
+CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c \
+	src/hub/*.c src/bench/*.c src/serve/*.c))
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/*.c)
 
@@ -140,12 +140,35 @@ $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
 $(BUILD)/tests/serve/test_%: $(BUILD)/tests/serve/test_%.o $(BUILD)/tests/serve/request_case.o \
 		$(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/tests/libtests.a $(BUILD)/internal.a
 	$(LINK_TEST) $(CLI_LDLIBS)
+# A hub on this machine, for those.
+$(BUILD)/tests/hub/%: $(BUILD)/tests/hub/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
+		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST) $(CLI_LDLIBS)
 $(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"' \
 	-DTEST_SHARED='"$(SHARED)"'
 
-tests: $(TESTS) all
+# The simulator of CANN (tests/npu_sim/sim.h): `ASCEND_HOME_PATH=build/npu_sim` finds it as it finds
+# CANN. One library holds the code; those with CANN's names hold names only.
+NPU_SIM := $(BUILD)/npu_sim/$(ARCH)-linux/lib64
+NPU_SIM_NAMES := ascendcl acl_rt nnopbase opapi opapi_math opapi_nn opapi_transformer dcmi
+NPU_SIM_LIBS := $(NPU_SIM_NAMES:%=$(NPU_SIM)/lib%.so)
+NPU_SIM_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/exports.c,$(wildcard tests/npu_sim/*.c)))
+$(BUILD)/tests/npu_sim/%.o: override CFLAGS += -O3
+$(NPU_SIM)/libnpu_sim.so: $(NPU_SIM_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,libnpu_sim.so,-Bsymbolic,-z,nodelete -o $@ $^ -pthread -lm
+	ln -sfn $(ARCH)-linux/lib64 $(BUILD)/npu_sim/lib64
+$(NPU_SIM)/lib%.so: $(BUILD)/tests/npu_sim/exports_%.o $(NPU_SIM)/libnpu_sim.so
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,lib$*.so,-rpath,'$$ORIGIN' -o $@ $< -L$(NPU_SIM) -lnpu_sim
+$(NPU_SIM_NAMES:%=$(BUILD)/tests/npu_sim/exports_%.o): $(BUILD)/tests/npu_sim/exports_%.o: \
+		tests/npu_sim/exports.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -DLIBRARY_$* -c -o $@ $<
+npu_sim: $(NPU_SIM_LIBS)
+
+tests: $(TESTS) all npu_sim
 
 test: tests
 	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' RUN='$(RUN)' MAKE='$(MAKE)' sh tests/run $(CHOICE)
@@ -171,7 +194,7 @@ install: all
 	ln -sf libvinci.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvinci.so
 	install -m 644 $(BUILD)/vinci.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
-	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
+	install -m 644 README.md README.zh-CN.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
 	install -d $(DESTDIR)$(PREFIX)/share/vinci/nano
 	install -m 644 models/nano/* $(DESTDIR)$(PREFIX)/share/vinci/nano/
 	for file in $(SHARE:$(BUILD)/%=%); do \
@@ -223,7 +246,8 @@ help:
 	@echo 'make po         brings po/zh_CN.po up to date (gettext)'
 	@echo 'make install    make uninstall    make format    make clean'
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(TEST_LIB_OBJ:.o=.d) $(NPU_SIM_OBJ:.o=.d) \
+	$(NPU_SIM_NAMES:%=$(BUILD)/tests/npu_sim/exports_%.d)
 
-.PHONY: pot po always all tests test aarch64 install uninstall format fuzz fuzzers clean help
+.PHONY: pot po always all tests npu_sim test aarch64 install uninstall format fuzz fuzzers clean help
 .SECONDARY:

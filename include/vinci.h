@@ -114,14 +114,15 @@ struct vinci_model_info {
     } dtypes[VINCI_DTYPE_COUNT_MAX];
 };
 
-/* Where the hubs' own tools keep what they fetched; any may be NULL. */
+/* Where `vinci pull` and the hubs' own tools keep what they fetched; any may be NULL. */
 struct vinci_caches {
     const char *modelscope;  /* usually ~/.cache/modelscope/hub */
     const char *huggingface; /* usually ~/.cache/huggingface/hub */
 };
 
 /* From what a user types to a path: an existing file or folder is itself; a hub id such as
- * "openai-mirror/gpt-oss-20b" is looked up in the caches. `path` has room for `size` bytes. */
+ * "openai-mirror/gpt-oss-20b" is looked up in the caches, "hf:..." or "ms:..." in one of them.
+ * `path` has room for `size` bytes. */
 VINCI_API enum vinci_status vinci_model_find(const char *name, const struct vinci_caches *caches,
                                              char *path, size_t size, struct vinci_error *err);
 
@@ -186,6 +187,21 @@ VINCI_API void vinci_free(void *p);
 enum vinci_activations { VINCI_ACTIVATIONS_INT8, VINCI_ACTIVATIONS_F32 };
 enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32 };
 
+/* How an NPU keeps the weights and what it computes in (docs/ascend.md). */
+enum vinci_npu_dtype {
+    VINCI_NPU_AUTO,   /* compact where bf16 does not fit, else bf16 */
+    VINCI_NPU_BF16,   /* experts expanded to BF16, exactly; BF16 activations */
+    VINCI_NPU_F16,    /* everything in F16: finer activations, smaller range */
+    VINCI_NPU_COMPACT /* MXFP4 experts as two planes of INT4, exactly; BF16 activations */
+};
+
+/* Where CANN, the Ascend software, is installed; either may be NULL. The usual folders and the
+ * loader's path are searched too. */
+struct vinci_cann_places {
+    const char *home;         /* ASCEND_HOME_PATH */
+    const char *toolkit_home; /* ASCEND_TOOLKIT_HOME */
+};
+
 struct vinci_engine_options {
     const char *model;     /* folder or file; required (hub ids: vinci_model_find) */
     const char *device;    /* NULL or "cpu"; "npu:0" */
@@ -196,11 +212,14 @@ struct vinci_engine_options {
     uint32_t n_batch;      /* most tokens in one step; 0: 512 */
     uint32_t n_seqs;       /* most sequences at once; 0: 16 */
     enum vinci_activations activations;
-    enum vinci_kv_type kv_type;
+    enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
+    enum vinci_npu_dtype npu_dtype; /* of an NPU */
+    struct vinci_cann_places cann;
     bool prefetch;     /* ask the system to read the files ahead */
     uint64_t kv_bytes; /* most memory for keys and values, cached prompts included; 0: what n_seqs
                           sequences of n_ctx need */
-    bool no_prefix_cache;   /* true: requests do not share what others have computed */
+    bool prefix_cache; /* requests share the beginnings of prompts that others have computed: same
+                          bits, less time; without kv_bytes it keeps at most 2 GiB */
     const char *cache_file; /* the prefix cache is read from this file at open, if it is there, and
                                written to it at close; NULL: not */
     const char *script;     /* for testing clients: a file of answers that are given in place of the
@@ -241,7 +260,7 @@ struct vinci_engine_info {
     uint64_t n_generated_tokens;
     uint64_t n_preempted;  /* times that a request gave its memory back to others and began anew */
     uint64_t cached_bytes; /* of kv_bytes: kept for requests to come, given back when needed */
-    uint32_t n_cached;     /* prefixes kept */
+    uint32_t n_cached;     /* beginnings kept */
 };
 /* May be called from any thread, also during a step. */
 VINCI_API void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info);

@@ -159,7 +159,7 @@ static double cross_entropy(const float *output, const uint32_t *labels, size_t 
     return total / NETWORK_BATCH;
 }
 
-enum { COMPARED_A_TENSOR = 32 };
+enum { COMPARED_A_TENSOR = 10 };
 /* float32 sums of up to 256 products, three layers deep, differ from double by some 1e-6; a kink of
  * ReLU within the step can show on top of that. */
 static const double GRADIENT_TOLERANCE = 1e-3, DIFFERENCE_STEP = 1e-6;

@@ -150,7 +150,7 @@ static enum vinci_status read_prompt(const struct generate_args *args,
     int given = (args->prompt != NULL) + (args->prompt_file != NULL) + (args->ids != NULL);
     if (given != 1)
         return fail(err, VINCI_USAGE, "give one of --prompt, --prompt-file and --ids%s",
-                    given ? ", not several" : "");
+                    given ? _(", not several") : "");
     if (args->ids) return ids_read(args->ids, ids, n_ids, err);
     enum vinci_status status = VINCI_OK;
     const char *bytes = args->prompt;

@@ -80,8 +80,7 @@ static const struct option_group groups[] = {
 
 static const struct command_example examples[] = {
     {"serve -m gpt-oss-20b", "the OpenAI API on http://127.0.0.1:8000/v1"},
-    {"serve -m gpt-oss-20b --host 0.0.0.0 --api-key-file keys.txt --alias gpt-oss-20b",
-     "for others, with keys"},
+    {"serve -m gpt-oss-20b --host 0.0.0.0 --api-key-file keys.txt", "for others, with keys"},
     {0}};
 
 static void init(void *arguments)

@@ -16,7 +16,8 @@ void model_options_init(struct model_options *options)
 
 const struct option_row model_rows[] = {
     {"model", 'm', "MODEL",
-     N_("a folder or file with the weights, or the id of a model that ModelScope's or Hugging "
+     N_("a folder or file with the weights, or the name of a model that 'vinci pull', ModelScope's "
+        "or Hugging "
         "Face's own tool has fetched; default: the small demonstration model that comes with "
         "vinci"),
      OPTION_TEXT, FIELD(model), COMPLETE_FILE},
@@ -46,6 +47,13 @@ const struct option_row engine_rows[] = {
      OPTION_CHOICE, FIELD(activations), COMPLETE_WORDS, "int8|f32"},
     {"kv", 0, "TYPE", N_("how keys and values are kept: f16 (the default) or f32"), OPTION_CHOICE,
      FIELD(kv), COMPLETE_WORDS, "f16|f32"},
+    {"dtype", 0, "TYPE",
+     N_("on an NPU, how weights are kept: bf16, fp16, or compact (MXFP4 experts as INT4, smaller "
+        "and less to read); auto (the default) is bf16 where it fits, else compact"),
+     OPTION_CHOICE, FIELD(dtype), COMPLETE_WORDS, "auto|bf16|fp16|compact"},
+    {"use-fp16", 0, NULL,
+     N_("--dtype fp16: compute in float16 on an NPU; a CPU computes as always"), OPTION_FLAG,
+     FIELD(use_fp16)},
     {"cpu-level", 0, "LEVEL",
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
@@ -128,6 +136,8 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.activations = (enum vinci_activations)options->activations;
     engine.kv_type = (enum vinci_kv_type)options->kv;
     engine.script = options->script;
+    engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
+    engine.cann = program->cann;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

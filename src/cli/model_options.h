@@ -9,7 +9,9 @@ struct model_options {
     const char *model, *tokenizer, *device, *cpu_level, *cpu_list, *script;
     uint32_t threads, ctx;
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
-    unsigned log_level;       /* enum vinci_log_level */
+    unsigned dtype;           /* enum vinci_npu_dtype */
+    bool use_fp16;
+    unsigned log_level; /* enum vinci_log_level */
 };
 
 void model_options_init(struct model_options *options);

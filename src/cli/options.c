@@ -114,12 +114,12 @@ static enum vinci_status fail_value(const struct option_row *row, const char *te
     char expected[200];
     const char *kind = row->type == OPTION_FLOAT ? _("a number") : _("a whole number");
     if (row->type == OPTION_CHOICE) {
-        size_t n = 0, used = (size_t)snprintf(expected, sizeof expected, "%s", _("one of"));
+        size_t n = 0, used = (size_t)snprintf(expected, sizeof expected, "%s", _("one of "));
         for (unsigned i = 0; used < sizeof expected; i++) {
             const char *word = option_word(row->words, i, &n);
             if (!word) break;
-            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s %.*s",
-                                     i ? "," : "", (int)n, word);
+            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%.*s",
+                                     i ? ", " : "", (int)n, word);
         }
     } else if (row->type == OPTION_SIZE) {
         snprintf(expected, sizeof expected, "%s", _("a number of bytes such as 5G"));

@@ -18,14 +18,26 @@
 #include <unistd.h>
 
 const struct program_variable program_variables[] = {
-    {"MODELSCOPE_CACHE", "where models fetched by ModelScope's tools are looked for, instead of "
+    {"MODELSCOPE_CACHE", "where ModelScope's models are kept and looked for, instead of "
                          "~/.cache/modelscope/hub"},
-    {"HF_HUB_CACHE", "where models fetched by Hugging Face's tools are looked for, instead of "
+    {"HF_HUB_CACHE", "where Hugging Face's models are kept and looked for, instead of "
                      "$HF_HOME/hub"},
     {"HF_HOME", "Hugging Face's folder, instead of ~/.cache/huggingface"},
+    {"MODELSCOPE_DOMAIN", "host, or address with http:// or https://, to fetch ModelScope's models "
+                          "from, instead of www.modelscope.cn"},
+    {"HF_ENDPOINT", "address to fetch Hugging Face's models from, instead of "
+                    "https://huggingface.co"},
+    {"MODELSCOPE_API_TOKEN", "access token for ModelScope"},
+    {"HF_TOKEN", "access token for Hugging Face; without it, the one in $HF_TOKEN_PATH or "
+                 "$HF_HOME/token"},
+    {"SSL_CERT_FILE", "certificates to trust when fetching, instead of the system's"},
+    {"https_proxy", "proxy for fetching; also http_proxy, all_proxy and no_proxy"},
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
     {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
     {"NOTIFY_SOCKET", "where 'vinci serve' tells systemd that it is ready"},
+    {"ASCEND_HOME_PATH",
+     "where CANN, the software of Ascend NPUs, is installed; set by its set_env.sh"},
+    {"ASCEND_TOOLKIT_HOME", "the same, of older versions"},
     {"NO_COLOR", "if set and not empty, no colours on the terminal"},
     {"LC_ALL, LC_MESSAGES, LANG, LANGUAGE",
      "Chinese messages for zh_CN, English ones for everything else; see --lang"},
@@ -107,10 +119,14 @@ static bool find_caches(struct program *program)
                                                        : joined(cache, "modelscope/hub");
     program->huggingface =
         variable("HF_HUB_CACHE") ? strdup(variable("HF_HUB_CACHE")) : joined(hf_home, "hub");
+    program->hubs.huggingface_token_file =
+        variable("HF_TOKEN_PATH") ? strdup(variable("HF_TOKEN_PATH")) : joined(hf_home, "token");
     bool ok = !home || (cache && hf_home && program->modelscope && program->huggingface);
     free(cache);
     free(hf_home);
     program->hub = (struct vinci_caches){program->modelscope, program->huggingface};
+    program->cann =
+        (struct vinci_cann_places){variable("ASCEND_HOME_PATH"), variable("ASCEND_TOOLKIT_HOME")};
     return ok;
 }
 
@@ -119,6 +135,15 @@ static bool find_state(struct program *program)
     const char *home = variable("HOME"), *xdg = variable("XDG_STATE_HOME");
     program->state_folder = xdg ? joined(xdg, "vinci") : joined(home, ".local/state/vinci");
     return program->state_folder || (!xdg && !home);
+}
+
+static void find_hubs(struct program_hubs *hubs)
+{
+    hubs->modelscope_domain = variable("MODELSCOPE_DOMAIN");
+    hubs->huggingface_endpoint = variable("HF_ENDPOINT");
+    hubs->modelscope_token = variable("MODELSCOPE_API_TOKEN");
+    hubs->huggingface_token = variable("HF_TOKEN");
+    hubs->ca_file = variable("SSL_CERT_FILE");
 }
 
 enum vinci_status program_init(struct program *program, struct vinci_error *err)
@@ -140,6 +165,7 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     program->redraw = isatty(STDOUT_FILENO) && !dumb;
     program->color = program->progress && !program->no_color;
     program->notify_socket = variable("NOTIFY_SOCKET");
+    find_hubs(&program->hubs);
     if (!find_caches(program) || !find_state(program))
         return fail_memory(err, 4096, "the environment");
     return VINCI_OK;
@@ -148,6 +174,7 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
 void program_release(struct program *program)
 {
     free(program->state_folder);
+    free(program->hubs.huggingface_token_file);
     free(program->modelscope);
     free(program->huggingface);
     *program = (struct program){0};
@@ -193,18 +220,18 @@ enum vinci_status program_finish_output(enum vinci_status status, struct vinci_e
 
 static void say_labelled(const char *label, const char *color, const char *text)
 {
-    if (color) fprintf(stderr, "vinci: \033[%sm%s\033[0m %s\n", color, label, text);
-    else fprintf(stderr, "vinci: %s %s\n", label, text);
+    if (color) fprintf(stderr, "vinci: \033[%sm%s\033[0m%s\n", color, label, text);
+    else fprintf(stderr, "vinci: %s%s\n", label, text);
 }
 
 void say_error(const struct program *program, const char *text)
 {
-    say_labelled(_("error:"), program->color ? "1;31" : NULL, text);
+    say_labelled(_("error: "), program->color ? "1;31" : NULL, text);
 }
 
 void say_warning(const struct program *program, const char *text)
 {
-    say_labelled(_("warning:"), program->color ? "1;33" : NULL, text);
+    say_labelled(_("warning: "), program->color ? "1;33" : NULL, text);
 }
 
 void say(const char *format, ...)

@@ -10,15 +10,24 @@
 #include "base/status.h"
 
 struct program {
-    const char *operand;     /* the command's operand, NULL if none was given */
+    const char *operand; /* the command's first operand, NULL if none was given */
+    char **operands;     /* all of them */
+    int n_operands;
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
-    bool color;              /* standard error is a terminal that shows colours */
-    bool progress;           /* standard error is a terminal: progress lines may be drawn */
-    bool redraw;             /* so is standard output: what was written may be drawn again */
-    bool no_color;           /* asked for by the environment */
-    char *state_folder;      /* for what outlives a run, such as a history; NULL: nowhere */
+    struct vinci_cann_places cann;
+    bool color;         /* standard error is a terminal that shows colours */
+    bool progress;      /* standard error is a terminal: progress lines may be drawn */
+    bool redraw;        /* so is standard output: what was written may be drawn again */
+    bool no_color;      /* asked for by the environment */
+    char *state_folder; /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
     const char *notify_socket; /* of the service manager that started us; NULL: none */
+    struct program_hubs {
+        const char *modelscope_domain, *huggingface_endpoint; /* NULL: the hubs themselves */
+        const char *modelscope_token, *huggingface_token;     /* NULL: none */
+        char *huggingface_token_file;                         /* may not exist */
+        const char *ca_file;                                  /* NULL: the system's */
+    } hubs;
 };
 
 /* Reads the environment; opens what is missing of descriptors 0, 1 and 2 (in a way that reading or

@@ -18,14 +18,13 @@ struct device;
 struct device_buffer; /* floats in the device's memory */
 struct kv_pool;       /* pages of keys and values */
 
-enum { KV_PAGE = 64 }; /* positions in a page of the cache; pages begin at multiples of it */
-
-/* The tokens of one sequence within a step, and where its keys and values lie. */
+/* The tokens of one sequence within a step, and where its keys and values lie. A page holds
+ * device->kv_page positions and begins at a multiple of it. */
 struct step_seq {
     uint32_t first_token; /* index into the step's tokens */
     uint32_t n_tokens;
     uint32_t position;           /* of its first token; the others follow */
-    const int32_t *full_pages;   /* page of positions [KV_PAGE * i, KV_PAGE * (i + 1)), for all i */
+    const int32_t *full_pages;   /* [i]: page of positions [kv_page * i, kv_page * (i + 1)) */
     const int32_t *window_pages; /* the same for the window layers; -1 where no longer kept */
 };
 
@@ -36,6 +35,8 @@ struct step {
     const float *rope_cos, *rope_sin; /* [n_tokens, head_dim / 2] */
     size_t n_seqs;
     const struct step_seq *seqs; /* [n_seqs], in the order of their tokens */
+    size_t n_outputs;
+    const uint32_t *outputs; /* [n_outputs], the rows that gather will be asked for, ascending */
 };
 
 /* Limits that the device sizes its own memory by. */
@@ -55,16 +56,19 @@ struct device_ops {
     void (*buffer_read)(struct device *device, const struct device_buffer *buffer, size_t first,
                         size_t n, float *out);
 
-    /* Keys and values of n_layers layers in pages that are handed out by kv_cache.c. Pages are
-     * reserved, not touched: memory is used when a page is written first. */
+    /* Keys and values of n_layers layers in *n_pages pages that are handed out by kv_cache.c. A
+     * device whose memory does not hold so many makes fewer, at least n_pages_min, and says so.
+     * On the CPU pages are reserved, not touched: memory is used when one is written first. */
     enum vinci_status (*kv_pool_create)(struct device *device, struct kv_pool **out,
-                                        uint32_t n_layers, size_t n_pages, enum vinci_kv_type type,
-                                        struct vinci_error *err);
+                                        uint32_t n_layers, size_t n_pages_min, size_t *n_pages,
+                                        enum vinci_kv_type type, struct vinci_error *err);
     void (*kv_pool_destroy)(struct device *device, struct kv_pool *pool);
     size_t (*kv_page_bytes)(const struct kv_pool *pool);
     void (*kv_page_copy)(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
 
-    void (*begin)(struct device *device, const struct step *step);
+    /* False: the device has recorded the operations of such a step and runs them by itself; the
+     * caller leaves them out and goes on with buffer_read. Only for n_outputs <= output_rows. */
+    bool (*begin)(struct device *device, const struct step *step);
     enum vinci_status (*end)(struct device *device, struct vinci_error *err);
 
     /* x[t] = embedding[token[t]] */
@@ -114,6 +118,8 @@ struct device {
     char name[64];
     uint64_t scratch_bytes; /* host memory that the device holds for steps */
     uint32_t n_threads;
+    uint32_t kv_page;     /* positions in a page of the cache */
+    uint32_t output_rows; /* rows of logits that one step can hold */
 };
 
 struct cpu_device_options {
@@ -127,5 +133,22 @@ struct cpu_device_options {
 enum vinci_status cpu_device_create(struct device **out, const struct cpu_device_options *options,
                                     const struct model *model, const struct device_limits *limits,
                                     const char **level, struct vinci_error *err);
+
+struct npu_device_options {
+    int32_t id; /* of the device among those that the process may see */
+    enum vinci_npu_dtype dtype;
+    struct vinci_cann_places cann;
+    uint32_t n_threads; /* that expand weights during the upload; 0: one a core */
+    struct log log;
+};
+
+/* Loads CANN, opens the device and uploads the weights. The model must outlive the device.
+ * NO_DEVICE: nothing to compute on; NO_MEMORY: says what was needed, what is free, what helps. */
+enum vinci_status npu_device_create(struct device **out, const struct npu_device_options *options,
+                                    const struct model *model, const struct device_limits *limits,
+                                    struct vinci_error *err);
+
+/* "npu", "npu:3" -> 0, 3; -1 for anything else. */
+int32_t npu_device_id(const char *name);
 
 #endif

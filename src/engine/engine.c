@@ -11,6 +11,7 @@
 #include <time.h>
 
 enum { DEFAULT_BATCH = 512, DEFAULT_SEQS = 16, MAX_BATCH = 8192, MAX_SEQS = 1024 };
+#define DEFAULT_CACHED_BYTES (UINT64_C(2) << 30)
 
 double seconds_now(void)
 {
@@ -50,14 +51,30 @@ static enum vinci_status create_device(struct vinci_engine *engine,
                                        const struct vinci_engine_options *options,
                                        struct vinci_error *err)
 {
-    if (options->device && strcmp(options->device, "cpu") != 0)
-        return fail(err, VINCI_NO_DEVICE,
-                    "device %s: this program computes on the CPU only (device cpu)",
-                    options->device);
+    if (options->device && strcmp(options->device, "cpu") != 0) {
+        struct npu_device_options npu = {npu_device_id(options->device), options->npu_dtype,
+                                         options->cann, options->n_threads, engine->log};
+        if (npu.id < 0)
+            return fail(err, VINCI_USAGE,
+                        "device %s: expected cpu or npu:N, with N the number of the NPU",
+                        options->device);
+        engine->cpu_level = "";
+        return npu_device_create(&engine->device, &npu, engine->model, &engine->limits, err);
+    }
     struct cpu_device_options cpu = {options->n_threads, options->cpu_list, options->cpu_level,
                                      options->activations};
     return cpu_device_create(&engine->device, &cpu, engine->model, &engine->limits,
                              &engine->cpu_level, err);
+}
+
+/* Most that the prefix cache keeps. Pages that were never used take no memory, so without a limit
+ * of the user's it must not grow to whatever n_seqs sequences could need. */
+static uint64_t cached_bytes(const struct vinci_engine *engine,
+                             const struct vinci_engine_options *options)
+{
+    uint64_t all = engine->cache->n_bytes_max;
+    if (options->kv_bytes) return all;
+    return all / 2 < DEFAULT_CACHED_BYTES ? all / 2 : DEFAULT_CACHED_BYTES;
 }
 
 enum vinci_status vinci_engine_open(struct vinci_engine **out,
@@ -78,10 +95,13 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
     if (status == VINCI_OK) status = create_device(engine, options, err);
     if (status == VINCI_OK)
         status = kv_cache_create(&engine->cache, engine->device, &engine->model->config,
-                                 options->kv_type, &engine->limits, err);
+                                 options->kv_type, &engine->limits, options->kv_bytes, err);
     if (status == VINCI_OK)
         status = forward_create(&engine->forward, engine->model, engine->device, engine->cache,
                                 &engine->limits, err);
+    if (status == VINCI_OK && options->prefix_cache)
+        status = prefix_cache_create(&engine->prefixes, engine->cache,
+                                     cached_bytes(engine, options), err);
     if (status == VINCI_OK) status = scheduler_create(&engine->scheduler, engine, err);
     if (status == VINCI_OK && options->script)
         status = script_open(&engine->script, options->script, err);
@@ -103,6 +123,7 @@ void vinci_engine_close(struct vinci_engine *engine)
     if (!engine) return;
     scheduler_destroy(engine->scheduler);
     script_close(engine->script);
+    prefix_cache_destroy(engine->prefixes);
     forward_destroy(engine->forward);
     kv_cache_destroy(engine->cache);
     if (engine->device) engine->device->ops->destroy(engine->device);
@@ -118,16 +139,14 @@ const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *eng
 
 void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info)
 {
-    *info = (struct vinci_engine_info){
-        .n_threads = engine->device->n_threads,
-        .n_ctx = engine->limits.n_ctx,
-        .n_batch = engine->limits.n_batch,
-        .n_seqs = engine->limits.n_seqs,
-        .load_seconds = engine->load_seconds,
-        .kv_bytes = kv_cache_bytes(engine->cache),
-        .kv_bytes_peak = engine->cache->n_bytes_peak,
-        .scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes,
-    };
+    scheduler_info(engine->scheduler, info);
+    info->n_threads = engine->device->n_threads;
+    info->n_ctx = engine->limits.n_ctx;
+    info->n_batch = engine->limits.n_batch;
+    info->n_seqs = engine->limits.n_seqs;
+    info->load_seconds = engine->load_seconds;
+    info->kv_bytes_max = engine->cache->n_bytes_max;
+    info->scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes;
     snprintf(info->device, sizeof info->device, "%s", engine->device->name);
     snprintf(info->cpu_level, sizeof info->cpu_level, "%s", engine->cpu_level);
 }

@@ -4,6 +4,7 @@
 #define VINCI_ENGINE_ENGINE_H
 
 #include "engine/forward.h"
+#include "engine/prefix_cache.h"
 
 #include <pthread.h>
 
@@ -14,6 +15,7 @@ struct vinci_engine {
     struct model *model;
     struct device *device;
     struct kv_cache *cache;
+    struct prefix_cache *prefixes; /* NULL: requests share nothing */
     struct forward *forward;
     struct scheduler *scheduler;
     struct script *script; /* NULL: the model chooses */

@@ -14,8 +14,6 @@
 
 #include <stdlib.h>
 
-enum { OUTPUT_ROWS = 16 /* rows of logits computed together; 201,088 floats each in gpt-oss */ };
-
 struct forward {
     const struct model *model;
     struct device *device;
@@ -26,7 +24,7 @@ struct forward {
     int32_t *tokens;            /* [n_batch] */
     struct step_seq *seqs;      /* [n_seqs] */
 
-    /* [n_batch, n], or [OUTPUT_ROWS, n] for the last two */
+    /* [n_batch, n], or [output_rows, n] for the last two */
     struct device_buffer *x, *t;            /* n_hidden: residual stream, normed input */
     struct device_buffer *q, *k, *v, *attn; /* heads side by side */
     struct device_buffer *router;           /* n_experts */
@@ -59,8 +57,8 @@ static enum vinci_status create_buffers(struct forward *f, struct vinci_error *e
         {&f->v, n, kv_size},
         {&f->attn, n, q_size},
         {&f->router, n, config->n_experts},
-        {&f->output, OUTPUT_ROWS, config->n_hidden},
-        {&f->logits, OUTPUT_ROWS, config->n_vocab},
+        {&f->output, f->device->output_rows, config->n_hidden},
+        {&f->logits, f->device->output_rows, config->n_vocab},
     };
     enum vinci_status status = VINCI_OK;
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers && status == VINCI_OK; i++)
@@ -139,23 +137,26 @@ static void run_layer(struct forward *f, uint32_t layer, uint32_t layer_of_kind,
     ops->experts(f->device, w, f->router, f->t, f->x);
 }
 
-static void run_output(struct forward *f, const uint32_t *outputs, size_t n_outputs, float *logits)
+/* `recorded`: the device computes them by itself, there is only the result to read. */
+static void run_output(struct forward *f, const struct step *step, bool recorded, float *logits)
 {
     const struct device_ops *ops = f->device->ops;
     const struct model_config *config = &f->model->config;
-    for (size_t first = 0; first < n_outputs; first += OUTPUT_ROWS) {
-        size_t n = n_outputs - first < OUTPUT_ROWS ? n_outputs - first : OUTPUT_ROWS;
-        ops->gather(f->device, f->x, outputs + first, n, f->output);
-        ops->rms_norm(f->device, f->output, &f->model->weights.output_norm, config->rms_norm_eps, n,
-                      f->output);
-        ops->linear(f->device, &f->model->weights.output, NULL, f->output, n, f->logits);
+    size_t n_rows = f->device->output_rows;
+    for (size_t first = 0; first < step->n_outputs; first += n_rows) {
+        size_t n = step->n_outputs - first < n_rows ? step->n_outputs - first : n_rows;
+        if (!recorded) {
+            ops->gather(f->device, f->x, step->outputs + first, n, f->output);
+            ops->rms_norm(f->device, f->output, &f->model->weights.output_norm,
+                          config->rms_norm_eps, n, f->output);
+            ops->linear(f->device, &f->model->weights.output, NULL, f->output, n, f->logits);
+        }
         ops->buffer_read(f->device, f->logits, 0, n * config->n_vocab,
                          logits + first * config->n_vocab);
     }
 }
 
-static void run_model(struct forward *f, const struct step *step, const uint32_t *outputs,
-                      size_t n_outputs, float *logits)
+static void run_layers(struct forward *f, const struct step *step)
 {
     const struct model_config *config = &f->model->config;
     uint32_t n_full = 0, n_sliding = 0;
@@ -163,11 +164,11 @@ static void run_model(struct forward *f, const struct step *step, const uint32_t
     for (uint32_t layer = 0; layer < config->n_layers; layer++)
         run_layer(f, layer, config->layer_is_sliding[layer] ? n_sliding++ : n_full++,
                   step->n_tokens);
-    run_output(f, outputs, n_outputs, logits);
 }
 
 /* The step's tokens, positions and pages, one sequence behind the other. */
-static struct step describe(struct forward *f, const struct forward_seq *seqs, uint32_t n_seqs)
+static struct step describe(struct forward *f, const struct forward_seq *seqs, uint32_t n_seqs,
+                            const uint32_t *outputs, size_t n_outputs)
 {
     uint32_t n = 0;
     for (uint32_t s = 0; s < n_seqs; s++) {
@@ -180,7 +181,8 @@ static struct step describe(struct forward *f, const struct forward_seq *seqs, u
                        f->rope_sin + (size_t)n * f->rope.half);
         }
     }
-    return (struct step){n, f->tokens, f->rope_cos, f->rope_sin, n_seqs, f->seqs};
+    return (struct step){n,      f->tokens, f->rope_cos, f->rope_sin,
+                         n_seqs, f->seqs,   n_outputs,   outputs};
 }
 
 static enum vinci_status check(const struct forward *f, const struct forward_seq *seqs,
@@ -210,12 +212,12 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
         status = kv_seq_reserve(seqs[s].kv, forward->cache, seqs[s].n_tokens, err);
     if (status != VINCI_OK) return status;
 
-    struct step step = describe(forward, seqs, n_seqs);
-    device->ops->begin(device, &step);
-    run_model(forward, &step, outputs, n_outputs, logits);
+    struct step step = describe(forward, seqs, n_seqs, outputs, n_outputs);
+    bool recorded = !device->ops->begin(device, &step);
+    if (!recorded) run_layers(forward, &step);
+    run_output(forward, &step, recorded, logits);
     status = device->ops->end(device, err);
     if (status != VINCI_OK) return status;
-    for (uint32_t s = 0; s < n_seqs; s++)
-        kv_seq_advance(seqs[s].kv, forward->cache, seqs[s].n_tokens);
+    for (uint32_t s = 0; s < n_seqs; s++) kv_seq_advance(seqs[s].kv, seqs[s].n_tokens);
     return VINCI_OK;
 }

@@ -73,9 +73,10 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
     request->options = *options;
     request->session = options->session;
     request->owns_session = !options->session;
-    request->prompt = copy_ids(options->prompt, options->n_prompt);
+    request->all = copy_ids(options->prompt, options->n_prompt);
+    request->capacity = options->n_prompt;
     request->stop_tokens = copy_ids(options->stop_tokens, options->n_stop_tokens);
-    if (!request->prompt || !request->stop_tokens)
+    if (!request->all || !request->stop_tokens)
         status = fail_memory(err, options->n_prompt * sizeof(int32_t), "a request's prompt");
     if (status == VINCI_OK)
         status = sampler_create(&request->sampler, &options->sampling,
@@ -93,8 +94,8 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
         return status;
     }
     for (size_t i = 0; i < options->n_prompt; i++)
-        sampler_accept(request->sampler, request->prompt[i], true);
-    request->options.prompt = request->prompt;
+        sampler_accept(request->sampler, request->all[i], true);
+    request->options.prompt = NULL; /* `all` begins with it */
     request->options.stop_tokens = request->stop_tokens;
     request->options.grammar = NULL;             /* the constraint retains it */
     request->options.turn = NULL;                /* and has copied this */
@@ -122,9 +123,8 @@ void request_destroy(struct vinci_request *request)
     constraint_free(request->constraint);
     free(request->scripted);
     free(request->scripted_mask);
-    free(request->prompt);
+    free(request->all);
     free(request->stop_tokens);
-    free(request->tokens);
     free(request);
 }
 
@@ -146,14 +146,16 @@ void request_fail(struct vinci_request *request, const struct vinci_error *error
 
 static bool note_token(struct vinci_request *request, int32_t token)
 {
-    if (request->n_tokens == request->capacity) {
-        size_t capacity = request->capacity ? 2 * request->capacity : 64;
-        int32_t *tokens = realloc(request->tokens, capacity * sizeof *tokens);
-        if (!tokens) return false;
-        request->tokens = tokens;
+    size_t n = request_n_known(request);
+    if (n == request->capacity) {
+        size_t capacity = n + n / 2 + 64;
+        int32_t *all = realloc(request->all, capacity * sizeof *all);
+        if (!all) return false;
+        request->all = all;
         request->capacity = capacity;
     }
-    request->tokens[request->n_tokens++] = token;
+    request->all[n] = token;
+    request->n_tokens++;
     return true;
 }
 
@@ -267,7 +269,7 @@ void request_next_token(struct vinci_request *request, const float *logits)
         request->result.prefill_seconds = request->time_first_token - request->time_started;
     }
     if (!note_token(request, token)) {
-        fail_memory(&err, 2 * request->capacity * sizeof(int32_t), "the generated tokens");
+        fail_memory(&err, request->capacity * sizeof(int32_t), "the generated tokens");
         request_fail(request, &err);
         return;
     }
@@ -312,7 +314,7 @@ void vinci_request_result(const struct vinci_request *request, struct vinci_requ
 const int32_t *vinci_request_tokens(const struct vinci_request *request, size_t *n)
 {
     *n = request->n_tokens;
-    return request->tokens;
+    return request->all + request->options.n_prompt;
 }
 
 void vinci_request_close(struct vinci_request *request)

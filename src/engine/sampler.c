@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/fmath.h"
+#include "base/lang.h"
 #include "base/random.h"
 #include "engine/scan.h"
 
@@ -41,7 +42,7 @@ static enum vinci_status check_range(const char *name, float value, float min, f
                                      const char *range, struct vinci_error *err)
 {
     if (value >= min && value <= max) return VINCI_OK; /* false for NaN */
-    return fail(err, VINCI_USAGE, "sampling: %s is %g; expected %s", name, (double)value, range);
+    return fail(err, VINCI_USAGE, "sampling: %s is %g; expected %s", name, (double)value, _(range));
 }
 
 static enum vinci_status check_options(const struct vinci_sampling *o, uint32_t n_vocab,
@@ -53,13 +54,13 @@ static enum vinci_status check_options(const struct vinci_sampling *o, uint32_t 
         float value, min, max;
         const char *range;
     } ranges[] = {
-        {"temperature", o->temperature, 0.0f, most, "a number from 0 (greedy) on"},
-        {"top_p", o->top_p, 0.0f, 1.0f, "a number from 0 to 1 (off)"},
-        {"min_p", o->min_p, 0.0f, 1.0f, "a number from 0 (off) to 1"},
+        {"temperature", o->temperature, 0.0f, most, N_("a number from 0 (greedy) on")},
+        {"top_p", o->top_p, 0.0f, 1.0f, N_("a number from 0 to 1 (off)")},
+        {"min_p", o->min_p, 0.0f, 1.0f, N_("a number from 0 (off) to 1")},
         {"repetition_penalty", o->repetition_penalty, least_positive, most,
-         "a number above 0 (1: off)"},
-        {"presence_penalty", o->presence_penalty, -most, most, "a finite number (0: off)"},
-        {"frequency_penalty", o->frequency_penalty, -most, most, "a finite number (0: off)"},
+         N_("a number above 0 (1: off)")},
+        {"presence_penalty", o->presence_penalty, -most, most, N_("a finite number (0: off)")},
+        {"frequency_penalty", o->frequency_penalty, -most, most, N_("a finite number (0: off)")},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         enum vinci_status status = check_range(ranges[i].name, ranges[i].value, ranges[i].min,
@@ -287,7 +288,7 @@ enum vinci_status sampler_draw(struct sampler *s, const float *logits, const uin
     if (chosen < 0)
         return fail(err, VINCI_FAILED,
                     "sampling: no token can be drawn as number %zu: every logit is -inf or NaN%s",
-                    index, allowed ? " or not allowed" : "");
+                    index, allowed ? _(" or not allowed") : "");
     *token = chosen;
     if (logprob) *logprob = s->n_top_wanted ? log_probability(&model, logits[chosen]) : 0.0f;
     return VINCI_OK;

@@ -9,6 +9,8 @@
  * of fields below read as lists. */
 #include "model/config.h"
 
+#include "base/lang.h"
+
 #include "model/formats.h"
 #include "model/json_document.h"
 
@@ -32,12 +34,12 @@ static const json_t *field(const struct reader *r, const char *key)
 static const char *type_name(const json_t *value)
 {
     switch (json_typeof(value)) {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "an array";
-    case JSON_STRING: return "a string";
-    case JSON_INTEGER: return "an integer";
-    case JSON_REAL: return "a fraction";
-    default: return "true, false or null";
+    case JSON_OBJECT: return _("an object");
+    case JSON_ARRAY: return _("an array");
+    case JSON_STRING: return _("a string");
+    case JSON_INTEGER: return _("an integer");
+    case JSON_REAL: return _("a fraction");
+    default: return _("true, false or null");
     }
 }
 
@@ -52,10 +54,9 @@ static uint32_t optional_u32(struct reader *r, const char *key, uint32_t fallbac
     }
     json_int_t x = json_integer_value(value);
     if (x < 0 || x > UINT32_MAX) {
-        r->status =
-            fail(r->err, VINCI_BAD_FILE,
-                 "%s: %s: expected an integer from 0 to %" PRIu32 ", got %" JSON_INTEGER_FORMAT,
-                 r->path, key, UINT32_MAX, x);
+        r->status = fail(r->err, VINCI_BAD_FILE,
+                         "%s: %s: expected an integer from 0 to %" PRIu32 ", got %" PRId64, r->path,
+                         key, UINT32_MAX, (int64_t)x);
         return fallback;
     }
     return (uint32_t)x;
@@ -90,7 +91,7 @@ static double optional_f64(struct reader *r, const char *key, double fallback)
 /* A text of the file, for a message. */
 static const char *shown(const json_t *value)
 {
-    if (!value) return "none";
+    if (!value) return _("none");
     return json_is_string(value) ? json_string_value(value) : type_name(value);
 }
 
@@ -326,8 +327,8 @@ static enum vinci_status check_numbers(const struct model_config *c, const char 
                     "%s: %s: expected %" PRIu32 " to %" PRIu32 "%s, got %" PRIu32, path,
                     ranges[i].name, m, ranges[i].max,
                     m == 1   ? ""
-                    : m == 2 ? ", even"
-                             : " in steps of 32",
+                    : m == 2 ? _(", even")
+                             : _(" in steps of 32"),
                     value);
     }
     return VINCI_OK;
@@ -342,19 +343,19 @@ static enum vinci_status check_reals(const struct model_config *c, const char *p
         double value;
         bool ok;
     } reals[] = {
-        {"rms_norm_eps", "more than 0", (double)c->rms_norm_eps, c->rms_norm_eps > 0},
-        {"swiglu_limit", "more than 0", (double)c->swiglu_limit, c->swiglu_limit > 0},
-        {"swiglu_alpha", "more than 0", (double)c->swiglu_alpha, c->swiglu_alpha > 0},
-        {"rope_theta", "more than 1", c->rope.theta, c->rope.theta > 1},
-        {"rope factor", "at least 1", c->rope.factor, !yarn || c->rope.factor >= 1},
-        {"rope beta_slow", "more than 0", c->rope.beta_slow, !yarn || c->rope.beta_slow > 0},
-        {"rope beta_fast", "more than beta_slow", c->rope.beta_fast,
+        {"rms_norm_eps", N_("more than 0"), (double)c->rms_norm_eps, c->rms_norm_eps > 0},
+        {"swiglu_limit", N_("more than 0"), (double)c->swiglu_limit, c->swiglu_limit > 0},
+        {"swiglu_alpha", N_("more than 0"), (double)c->swiglu_alpha, c->swiglu_alpha > 0},
+        {"rope_theta", N_("more than 1"), c->rope.theta, c->rope.theta > 1},
+        {"rope factor", N_("at least 1"), c->rope.factor, !yarn || c->rope.factor >= 1},
+        {"rope beta_slow", N_("more than 0"), c->rope.beta_slow, !yarn || c->rope.beta_slow > 0},
+        {"rope beta_fast", N_("more than beta_slow"), c->rope.beta_fast,
          !yarn || c->rope.beta_fast > c->rope.beta_slow},
     };
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         if (!reals[i].ok || !isfinite(reals[i].value))
             return fail(err, VINCI_BAD_FILE, "%s: %s: expected %s, got %g", path, reals[i].name,
-                        reals[i].expected, reals[i].value);
+                        _(reals[i].expected), reals[i].value);
     return VINCI_OK;
 }
 

@@ -3,6 +3,7 @@
  *
  * GGUF has no words for some of what config.json can say; a shape that differs from gpt-oss there
  * is refused, since a reader would run another model. */
+#include "base/lang.h"
 #include "model/synth.h"
 
 #include <inttypes.h>
@@ -205,12 +206,12 @@ static enum vinci_status check_config(const struct synth *s, struct vinci_error 
     const struct model_config *c = &s->config;
     const char *shape = s->options->shape, *what = NULL;
     for (uint32_t i = 0; i < c->n_layers; i++)
-        if (c->layer_is_sliding[i] != (i % 2 == 0)) what = "layer_types that do not alternate";
-    if (c->rope.yarn && c->rope.truncate) what = "rope_scaling with truncate true";
+        if (c->layer_is_sliding[i] != (i % 2 == 0)) what = _("layer_types that do not alternate");
+    if (c->rope.yarn && c->rope.truncate) what = _("rope_scaling with truncate true");
     if (c->rope.yarn && (c->rope.beta_fast != 32 || c->rope.beta_slow != 1))
-        what = "rope_scaling with other betas than 32 and 1";
+        what = _("rope_scaling with other betas than 32 and 1");
     if (c->swiglu_limit != 7.0f || c->swiglu_alpha != 1.702f)
-        what = "another swiglu limit than 7 or alpha than 1.702";
+        what = _("another swiglu limit than 7 or alpha than 1.702");
     if (!what) return VINCI_OK;
     return fail(err, VINCI_UNSUPPORTED, "%s: GGUF cannot express %s; write safetensors", shape,
                 what);

@@ -10,6 +10,8 @@
  * a list at load. */
 #include "text/bpe.h"
 
+#include "base/lang.h"
+
 #include "text/array.h"
 
 #include <stdlib.h>
@@ -72,9 +74,9 @@ enum vinci_status bpe_add_merge(struct bpe *bpe, const struct vocab *vocab, cons
     struct merge merge = {vocab_find(vocab, bytes, n_left),
                           vocab_find(vocab, bytes + n_left, n - n_left),
                           find_result(bpe, vocab, bytes, n), rank};
-    const char *missing = merge.left == TOKEN_NONE     ? "left part"
-                          : merge.right == TOKEN_NONE  ? "right part"
-                          : merge.result == TOKEN_NONE ? "result"
+    const char *missing = merge.left == TOKEN_NONE     ? _("left part")
+                          : merge.right == TOKEN_NONE  ? _("right part")
+                          : merge.result == TOKEN_NONE ? _("result")
                                                        : NULL;
     if (missing)
         return fail(err, VINCI_BAD_FILE, "merge %u: its %s is no token of the vocabulary", rank,

@@ -160,9 +160,9 @@ enum vinci_status harmony_header_strict(struct harmony_header *header, struct bu
     }
     if (begin == n) return VINCI_OK;
     return fail(err, VINCI_FAILED,
-                "message header: expected a role, to=RECIPIENT and a content type, got %zu word%s "
-                "more",
-                n - begin, n - begin == 1 ? "" : "s");
+                "message header: expected a role, to=RECIPIENT and a content type, got words that "
+                "are too many: %zu",
+                n - begin);
 }
 
 /* ---- lenient ---- */

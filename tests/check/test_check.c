@@ -25,7 +25,7 @@ static void test_network(void **state)
         assert_true(fabs(n.loss - 2.3026) < .1);
         assert_true(n.output_min < 0 && n.output_max > 0 && n.output_max < 2);
         assert_true(n.mean_abs_gradient > 1e-4 && n.mean_abs_gradient < 1e-2);
-        assert_int_equal(n.n_compared, 6 * 32);
+        assert_int_equal(n.n_compared, 6 * 10);
         assert_true(n.gradient_error < 1e-5);
         vinci_check_close(check);
     }
@@ -188,10 +188,11 @@ static enum vinci_status whole(struct vinci_error *err)
     enum vinci_status status = vinci_devices(&devices, &n_devices, NULL, NULL, err);
     vinci_free(devices);
     if (status == VINCI_OK) status = vinci_check_open(&check, "cpu", 2, err);
-    if (status == VINCI_OK) status = vinci_check_network(check, 0, &n, err);
     if (status == VINCI_OK) status = vinci_check_product(check, VINCI_CHECK_INT8, 64, 1, &p, err);
     if (status == VINCI_OK) status = vinci_check_product(check, VINCI_CHECK_BF16, 96, 1, &p, err);
     if (status == VINCI_OK) status = vinci_check_bandwidth(check, 1 << 16, 1, &b, err);
+    /* The longest, so it comes last: it is reached once. */
+    if (status == VINCI_OK) status = vinci_check_network(check, 0, &n, err);
     vinci_check_close(check);
     return status;
 }

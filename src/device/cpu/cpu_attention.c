@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-_Static_assert((int)KV_TILE == (int)KV_PAGE, "a page holds one tile a layer and head");
 _Static_assert((int)ATTENTION_ROWS <= (int)MAX_HEADS, "a unit has at most MAX_HEADS rows");
 _Static_assert((int)ATTENTION_SPLIT % (int)KV_TILE == 0, "a split is whole tiles");
 
@@ -25,10 +24,11 @@ static size_t element_bytes(enum vinci_kv_type type)
 }
 
 enum vinci_status cpu_kv_pool_create(struct device *base, struct kv_pool **out, uint32_t n_layers,
-                                     size_t n_pages, enum vinci_kv_type type,
+                                     size_t n_pages_min, size_t *n_pages, enum vinci_kv_type type,
                                      struct vinci_error *err)
 {
     const struct model_config *config = cpu_device_of(base)->config;
+    (void)n_pages_min;
     *out = NULL;
     struct kv_pool *pool = array_new_zero(1, sizeof *pool);
     if (!pool) return fail_memory(err, sizeof *pool, "the KV cache");
@@ -38,7 +38,7 @@ enum vinci_status cpu_kv_pool_create(struct device *base, struct kv_pool **out, 
     pool->type = type;
     pool->tile_bytes = kv_tile_elements(config->head_dim) * element_bytes(type);
     pool->page_bytes = 2 * pool->tile_bytes * config->n_kv_heads * n_layers;
-    if (!size_mul(pool->page_bytes, n_pages, &pool->n_bytes)) {
+    if (!size_mul(pool->page_bytes, *n_pages, &pool->n_bytes)) {
         free(pool);
         return fail_memory(err, SIZE_MAX, "the KV cache");
     }
@@ -128,12 +128,12 @@ static void store_token(const struct store_job *job, const struct step_seq *seq,
     float *q = job->q + t * config->n_heads * n, *k = job->k + t * config->n_kv_heads * n;
     const float *v = job->v + t * config->n_kv_heads * n;
     size_t position = seq->position + (t - seq->first_token);
-    int32_t page = pages_of(seq, job->window)[position / KV_PAGE];
+    int32_t page = pages_of(seq, job->window)[position / KV_TILE];
 
     for (size_t h = 0; h < config->n_heads; h++) device->kernels.rope(q + h * n, cos, sin, half);
     for (uint32_t h = 0; h < config->n_kv_heads; h++) {
         device->kernels.rope(k + h * n, cos, sin, half);
-        store_head(job, tile_of(job->pool, page, job->layer, h), position % KV_PAGE, k + h * n,
+        store_head(job, tile_of(job->pool, page, job->layer, h), position % KV_TILE, k + h * n,
                    v + h * n, device->threads[thread].row);
     }
 }

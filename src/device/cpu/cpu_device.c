@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OUTPUT_ROWS = 16 /* rows of logits computed together; 201,088 floats each in gpt-oss */ };
+
 /* ---- buffers ------------------------------------------------------------------------------- */
 
 static enum vinci_status buffer_create(struct device *base, struct device_buffer **out, size_t n,
@@ -43,11 +45,12 @@ static void buffer_read(struct device *base, const struct device_buffer *buffer,
 
 /* ---- a step -------------------------------------------------------------------------------- */
 
-static void begin(struct device *base, const struct step *step)
+static bool begin(struct device *base, const struct step *step)
 {
     struct cpu_device *device = cpu_device_of(base);
     device->step = step;
     cpu_attention_begin(device);
+    return true;
 }
 
 static enum vinci_status end(struct device *base, struct vinci_error *err)
@@ -224,6 +227,8 @@ enum vinci_status cpu_device_create(struct device **out, const struct cpu_device
     if (!device) return fail_memory(err, sizeof *device, "the CPU device");
     device->base.ops = &cpu_ops;
     strcpy(device->base.name, "cpu");
+    device->base.kv_page = KV_TILE;
+    device->base.output_rows = OUTPUT_ROWS;
     device->config = config;
     device->activations = options->activations;
     device->limits = *limits;

@@ -117,7 +117,7 @@ void cpu_qkv(struct device *device, const struct layer_weights *layer,
 /* ---- cpu_attention.c ----------------------------------------------------------------------- */
 
 enum vinci_status cpu_kv_pool_create(struct device *device, struct kv_pool **out, uint32_t n_layers,
-                                     size_t n_pages, enum vinci_kv_type type,
+                                     size_t n_pages_min, size_t *n_pages, enum vinci_kv_type type,
                                      struct vinci_error *err);
 void cpu_kv_pool_destroy(struct device *device, struct kv_pool *pool);
 size_t cpu_kv_page_bytes(const struct kv_pool *pool);

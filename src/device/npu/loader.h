@@ -1,0 +1,57 @@
+/* loader.h - CANN found and opened at run time: one struct of function pointers.
+ *
+ * A required entry point is never NULL after cann_load; an optional one may be, and its user has
+ * another way. The libraries stay mapped for the life of the process: CANN starts threads of its
+ * own, which closing would pull the ground from under. */
+#ifndef VINCI_DEVICE_NPU_LOADER_H
+#define VINCI_DEVICE_NPU_LOADER_H
+
+#include "base/log.h"
+#include "base/status.h"
+#include "device/npu/cann.h"
+
+struct cann {
+#define CANN_FIELD(since, need, type, name, args) type(*name) args;
+    CANN_RUNTIME(CANN_FIELD)
+    CANN_META(CANN_FIELD)
+#undef CANN_FIELD
+#define CANN_FIELD(since, need, name, args) \
+    aclnnStatus(*name##GetWorkspaceSize) args; \
+    cann_launch_fn *name;
+    CANN_OPERATORS(CANN_FIELD)
+#undef CANN_FIELD
+    bool initialised;    /* by us: we finish it too */
+    char folder[512];    /* where the runtime was found, "" if by the loader's path */
+    char version[64];    /* "8.1.RC1"; "unknown" */
+    unsigned version_no; /* 810; 0 when unknown */
+};
+
+/* Card management, from the driver; all NULL where libdcmi.so is not there. */
+struct dcmi {
+#define DCMI_FIELD(type, name, args) type(*name) args;
+    CANN_DCMI(DCMI_FIELD)
+#undef DCMI_FIELD
+};
+
+/* Opens the libraries, looks every name up and calls aclInit. NO_DEVICE says which file was looked
+ * for and what to do. */
+enum vinci_status cann_load(struct cann **out, const struct vinci_cann_places *places,
+                            const struct log *log, struct vinci_error *err);
+
+/* aclFinalize, if cann_load was the first to call aclInit. */
+void cann_unload(struct cann *cann);
+
+/* False when there is none or it does not answer. */
+bool dcmi_load(struct dcmi *dcmi);
+
+/* "8.1.RC1" -> 810; 0 for what is no version. */
+unsigned cann_version_number(const char *text);
+
+/* What an error code means, in a few words; never NULL. */
+const char *cann_error_text(int code);
+
+/* Words to add to a failure of the runtime before a device could be used: missing driver, missing
+ * permission, stub libraries. "" if nothing is known. */
+const char *cann_driver_hint(int code);
+
+#endif
