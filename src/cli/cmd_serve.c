@@ -27,45 +27,45 @@ struct serve_args {
 
 static const struct option_row server_rows[] = {
     {"host", 0, "ADDRESS",
-     "address to listen on; default: 127.0.0.1, this machine only; 0.0.0.0: every network",
+     N_("address to listen on; default: 127.0.0.1, this machine only; 0.0.0.0: every network"),
      OPTION_TEXT, FIELD(serve.host)},
-    {"port", 'p', "N", "port to listen on; default: 8000; 0: a free one, see the line printed",
+    {"port", 'p', "N", N_("port to listen on; default: 8000; 0: a free one, see the line printed"),
      OPTION_U32, FIELD(port), .max = 65535},
     {"alias", 0, "NAME",
-     "the model's names, by commas; '*' accepts every name; default: its folder's", OPTION_TEXT,
+     N_("the model's names, by commas; '*' accepts every name; default: its folder's"), OPTION_TEXT,
      FIELD(serve.names)},
-    {"api-key-file", 0, "FILE", "ask for one of these keys, one a line; SIGHUP reads it again",
+    {"api-key-file", 0, "FILE", N_("ask for one of these keys, one a line; SIGHUP reads it again"),
      OPTION_TEXT, FIELD(serve.api_key_file), COMPLETE_FILE},
     {"cors-origin", 0, "ORIGIN",
-     "web pages that may ask from a browser, by commas, such as https://example.org; '*': all",
+     N_("web pages that may ask from a browser, by commas, such as https://example.org; '*': all"),
      OPTION_TEXT, FIELD(serve.cors_origins)},
     {"date", 0, "DATE",
-     "the current date for the model; default: today's in UTC; 'none': do not tell it", OPTION_TEXT,
-     FIELD(serve.date)},
-    {"grace", 0, "S", "seconds that requests under way may take when ending; default: 30",
+     N_("the current date for the model; default: today's in UTC; 'none': do not tell it"),
+     OPTION_TEXT, FIELD(serve.date)},
+    {"grace", 0, "S", N_("seconds that requests under way may take when ending; default: 30"),
      OPTION_U32, FIELD(grace), .max = 86400},
     {0}};
 
 static const struct option_row limit_rows[] = {
-    {"parallel", 0, "N", "requests computed at once; default: 16", OPTION_U32, FIELD(parallel),
+    {"parallel", 0, "N", N_("requests computed at once; default: 16"), OPTION_U32, FIELD(parallel),
      .min = 1, .max = 4096},
-    {"batch", 'b', "N", "most tokens in one step; default: 512", OPTION_U32, FIELD(batch), .min = 1,
-     .max = 65536},
-    {"queue", 0, "N", "requests that may wait beyond those; default: 256", OPTION_U32,
+    {"batch", 'b', "N", N_("most tokens in one step; default: 512"), OPTION_U32, FIELD(batch),
+     .min = 1, .max = 65536},
+    {"queue", 0, "N", N_("requests that may wait beyond those; default: 256"), OPTION_U32,
      FIELD(serve.max_queue), .max = 1000000},
-    {"max-tokens", 0, "N", "longest answer in tokens; default: as far as the context goes",
+    {"max-tokens", 0, "N", N_("longest answer in tokens; default: as far as the context goes"),
      OPTION_U32, FIELD(serve.max_tokens)},
-    {"max-connections", 0, "N", "connections at once; default: 512", OPTION_U32,
+    {"max-connections", 0, "N", N_("connections at once; default: 512"), OPTION_U32,
      FIELD(serve.max_connections), .min = 1, .max = 65536},
-    {"max-body", 0, "SIZE", "largest request; default: 16777216 bytes", OPTION_SIZE,
+    {"max-body", 0, "SIZE", N_("largest request; default: 16777216 bytes"), OPTION_SIZE,
      FIELD(serve.max_body), .min = 1024},
-    {"max-stored", 0, "N", "responses kept for previous_response_id; default: 1000; 0: none",
+    {"max-stored", 0, "N", N_("responses kept for previous_response_id; default: 1000; 0: none"),
      OPTION_U32, FIELD(serve.max_stored)},
     {0}};
 
 static const struct option_row log_rows[] = {
-    {"quiet", 'q', NULL, "do not log requests", OPTION_FLAG, FIELD(quiet)},
-    {"log-prompts", 0, NULL, "also log what is asked: every body, whole", OPTION_FLAG,
+    {"quiet", 'q', NULL, N_("do not log requests"), OPTION_FLAG, FIELD(quiet)},
+    {"log-prompts", 0, NULL, N_("also log what is asked: every body, whole"), OPTION_FLAG,
      FIELD(serve.log_prompts)},
     {0}};
 
@@ -79,8 +79,8 @@ static const struct option_group groups[] = {
     {0}};
 
 static const struct command_example examples[] = {
-    {"serve -m gpt-oss-20b", "the OpenAI API on http://127.0.0.1:8000/v1"},
-    {"serve -m gpt-oss-20b --host 0.0.0.0 --api-key-file keys.txt", "for others, with keys"},
+    {"serve -m gpt-oss-20b", N_("the OpenAI API on http://127.0.0.1:8000/v1")},
+    {"serve -m gpt-oss-20b --host 0.0.0.0 --api-key-file keys.txt", N_("for others, with keys")},
     {0}};
 
 static void init(void *arguments)
