@@ -110,7 +110,7 @@ $(BUILD)/src/bench/limits_neon.o: override CFLAGS += $(NEON_FLAGS)
 endif
 
 # What reads files is also checked for conversions that lose values.
-$(BUILD)/src/model/%.o $(BUILD)/src/text/%.o $(BUILD)/src/base/gguf_file.o: override CFLAGS += -Wconversion
+$(BUILD)/src/model/%.o $(BUILD)/src/text/%.o $(BUILD)/src/serve/%.o $(BUILD)/src/base/gguf_file.o: override CFLAGS += -Wconversion
 
 $(BUILD)/src/cli/chat_%.o: override CPPFLAGS += \
 	$(shell $(PKG_CONFIG) --cflags $(CLI_PACKAGES)) $(if $(MD4C),-DHAVE_MD4C)
@@ -137,10 +137,13 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/libtests.a $(BUILD)/internal
 $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
 		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
 	$(LINK_TEST) $(CLI_LDLIBS)
+$(BUILD)/tests/serve/test_%: $(BUILD)/tests/serve/test_%.o $(BUILD)/tests/serve/request_case.o \
+		$(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST) $(CLI_LDLIBS)
 # A hub on this machine, for those.
 $(BUILD)/tests/hub/%: $(BUILD)/tests/hub/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
 		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
-	$(LINK_TEST) $(CLI_LDLIBS) $(shell $(PKG_CONFIG) --libs libmicrohttpd)
+	$(LINK_TEST) $(CLI_LDLIBS)
 $(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"' \
@@ -225,6 +228,10 @@ format:
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/libtests.a $(BUILD)/internal.a
 	$(LINK_TEST) -fsanitize=fuzzer
+$(BUILD)/tests/fuzz/fuzz_request: $(BUILD)/tests/fuzz/fuzz_request.o \
+		$(BUILD)/tests/serve/request_case.o $(filter $(BUILD)/src/serve/%,$(CLI_OBJ)) \
+		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST) $(CLI_LDLIBS) -fsanitize=fuzzer
 fuzzers: $(BUILD)/tests/libtests.a $(FUZZERS)
 fuzz:
 	$(MAKE) BUILD=$(BUILD)-fuzz SAN=fuzzer-no-link$(comma)address$(comma)undefined fuzzers

@@ -27,7 +27,6 @@ build pc:libcrypto  libssl-dev      openssl-devel
 build pc:libedit      libedit-dev     libedit-devel
 extra pc:md4c         libmd4c-dev     md4c-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
-test  pc:libmicrohttpd libmicrohttpd-dev libmicrohttpd-devel
 >>>>>>> 9a24c23 (vinci pull, verify and models: fetch from hubs, resumed and verified)
 END
 }

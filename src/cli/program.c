@@ -34,7 +34,7 @@ const struct program_variable program_variables[] = {
     {"https_proxy", "proxy for fetching; also http_proxy, all_proxy and no_proxy"},
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
     {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
-    {"NOTIFY_SOCKET", "where 'vinci serve' tells systemd that it is ready"},
+    {"NOTIFY_SOCKET", N_("where 'vinci serve' tells systemd that it is ready")},
     {"ASCEND_HOME_PATH",
      "where CANN, the software of Ascend NPUs, is installed; set by its set_env.sh"},
     {"ASCEND_TOOLKIT_HOME", "the same, of older versions"},

@@ -82,7 +82,7 @@ static size_t nesting(const char *text, size_t n)
 
 bool json_in(json_t **out, const char *text, size_t n, struct api_error *error)
 {
-    json_error_t at;
+    json_error_t at = {.line = 0};
     *out = NULL;
     if (nesting(text, n) > JSON_DEPTH_MAX)
         return api_fail(error, 400, NULL, "json_too_deep",
@@ -94,6 +94,8 @@ bool json_in(json_t **out, const char *text, size_t n, struct api_error *error)
     }
     json_decref(value);
     if (value) return api_fail(error, 400, NULL, "invalid_json", "the body must be a JSON object");
+    if (json_error_code(&at) == json_error_out_of_memory || at.line < 1)
+        return api_fail_memory(error); /* not a word about the text */
     return api_fail(error, 400, NULL, "invalid_json",
                     "the body is not valid JSON: line %d, column %d: %s", at.line, at.column,
                     at.text);

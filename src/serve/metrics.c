@@ -18,10 +18,10 @@ static const double token_bounds[] = {1,    2,    5,    10,    20,    50,    100
 
 static const double *bounds_of(const struct metrics *metrics, const struct histogram *histogram)
 {
-#define X(field, name, help, bounds) \
+#define H(field, name, help, bounds) \
     if (histogram == &metrics->field) return bounds;
-    METRICS_HISTOGRAMS(X)
-#undef X
+    METRICS_HISTOGRAMS(H)
+#undef H
     return e2e_bounds;
 }
 
@@ -191,9 +191,9 @@ bool metrics_write(struct metrics *metrics, const struct metrics_now *now, struc
     single(&w, "vinci:engine_steps_total", "Steps of the engine.", "counter", (double)now->n_steps);
     single(&w, "vllm:num_preemptions_total", "Times that a request gave its memory to others.",
            "counter", (double)now->n_preempted);
-#define X(field, name, help, bounds) write_histogram(&w, name, help, &metrics->field, bounds);
-    METRICS_HISTOGRAMS(X)
-#undef X
+#define H(field, name, help, bounds) write_histogram(&w, name, help, &metrics->field, bounds);
+    METRICS_HISTOGRAMS(H)
+#undef H
     pthread_mutex_unlock(&metrics->lock);
     return w.ok;
 }

@@ -12,18 +12,18 @@
 #define METRICS_BUCKETS_MAX 24
 
 /* field, name, help, buckets (metrics.c) */
-#define METRICS_HISTOGRAMS(X) \
-    X(ttft, "vllm:time_to_first_token_seconds", "From arrival to the first token.", ttft_bounds) \
-    X(itl, "vllm:inter_token_latency_seconds", "Between two tokens of a request.", itl_bounds) \
-    X(tpot, "vllm:request_time_per_output_token_seconds", \
+#define METRICS_HISTOGRAMS(H) \
+    H(ttft, "vllm:time_to_first_token_seconds", "From arrival to the first token.", ttft_bounds) \
+    H(itl, "vllm:inter_token_latency_seconds", "Between two tokens of a request.", itl_bounds) \
+    H(tpot, "vllm:request_time_per_output_token_seconds", \
       "A request's mean time a token, without the first.", itl_bounds) \
-    X(e2e, "vllm:e2e_request_latency_seconds", "From arrival to the last token.", e2e_bounds) \
-    X(queue, "vllm:request_queue_time_seconds", "Waiting for a place.", e2e_bounds) \
-    X(prefill, "vllm:request_prefill_time_seconds", "From the first chunk to the first token.", \
+    H(e2e, "vllm:e2e_request_latency_seconds", "From arrival to the last token.", e2e_bounds) \
+    H(queue, "vllm:request_queue_time_seconds", "Waiting for a place.", e2e_bounds) \
+    H(prefill, "vllm:request_prefill_time_seconds", "From the first chunk to the first token.", \
       e2e_bounds) \
-    X(decode, "vllm:request_decode_time_seconds", "From the first token to the last.", e2e_bounds) \
-    X(prompt, "vllm:request_prompt_tokens", "Tokens of a prompt.", token_bounds) \
-    X(generated, "vllm:request_generation_tokens", "Tokens generated for a request.", token_bounds)
+    H(decode, "vllm:request_decode_time_seconds", "From the first token to the last.", e2e_bounds) \
+    H(prompt, "vllm:request_prompt_tokens", "Tokens of a prompt.", token_bounds) \
+    H(generated, "vllm:request_generation_tokens", "Tokens generated for a request.", token_bounds)
 
 struct histogram {
     uint64_t counts[METRICS_BUCKETS_MAX + 1];
@@ -36,9 +36,9 @@ struct metrics {
     uint64_t prompt_tokens, generated_tokens, cached_tokens;
     uint64_t finished_stop, finished_length, finished_abort, finished_error;
     uint64_t http[6]; /* answers by class: [2] is 2xx */
-#define X(field, name, help, bounds) struct histogram field;
-    METRICS_HISTOGRAMS(X)
-#undef X
+#define H(field, name, help, bounds) struct histogram field;
+    METRICS_HISTOGRAMS(H)
+#undef H
 };
 
 void metrics_init(struct metrics *metrics);

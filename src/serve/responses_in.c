@@ -231,7 +231,8 @@ static bool gather(json_t **items, const json_t *body, struct store *store, uint
     const char *previous = NULL;
     const json_t *input = in_member(body, "input");
     if (!in_str(body, "", "previous_response_id", &previous, error)) return false;
-    *items = previous && store ? store_items(store, previous, owner) : json_array();
+    *items = !previous ? json_array() : store ? store_items(store, previous, owner) : NULL;
+    if (!*items && !previous) return api_fail_memory(error);
     if (!*items)
         return api_fail(error, 404, "previous_response_id", "previous_response_not_found",
                         "Previous response with id '%.60s' not found.", previous ? previous : "");

@@ -139,6 +139,8 @@ void serve_stop(struct server *server)
     if (server->http) {
         serve_drain(server);
         loop_cancel_all(server->loop);
+        for (int i = 0; i < 200 && !serve_is_idle(server); i++) /* clients are told */
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     http_stop(server->http); /* waits for the connections' threads, which wait for their jobs */
     loop_stop(server->loop);
