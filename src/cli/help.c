@@ -106,7 +106,7 @@ void help_overview(FILE *out)
             "usage: vinci COMMAND [OPTION]...\n\n"),
           out);
     for (const struct command *const *command = commands; *command; command++)
-        fprintf(out, "  %-10s %s\n", (*command)->name, _((*command)->summary));
+        fprintf(out, "  %-12s %s\n", (*command)->name, _((*command)->summary));
     fputs(_("\n'vinci help COMMAND' describes one and its options, 'man vinci' all of them;\n"
             "'vinci --version' prints the version, '--lang en' or '--lang zh_CN' chooses\n"
             "the language of messages.\n"),
@@ -115,6 +115,6 @@ void help_overview(FILE *out)
 
 void help_field(FILE *out, const char *label, int indent, const char *text)
 {
-    fprintf(out, "%*s", -text_field(label, indent), label);
+    fprintf(out, "%-*s", text_field(label, indent), label);
     print_wrapped(out, text, indent, indent);
 }

@@ -6,7 +6,7 @@
 #include "cli/program.h"
 
 struct model_options {
-    const char *model, *tokenizer, *device, *cpu_level, *cpu_list;
+    const char *model, *tokenizer, *device, *cpu_level, *cpu_list, *script;
     uint32_t threads, ctx;
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned dtype;           /* enum vinci_npu_dtype */
