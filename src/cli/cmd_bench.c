@@ -14,7 +14,6 @@
 struct bench_args {
     struct model_options model;
     uint32_t batch_size, max_new_tokens, warmup, iters;
-    bool use_fp16;
     struct text_list prompts;
     struct speed_args speed;
 };
@@ -33,9 +32,6 @@ static const struct option_row rows[] = {
     {"warmup", 0, "N", N_("iterations before the measured ones; default: 2"), OPTION_U32,
      FIELD(warmup)},
     {"iters", 0, "N", N_("measured iterations; default: 5"), OPTION_U32, FIELD(iters), .min = 1},
-    {"use-fp16", 0, NULL,
-     N_("compute in float16 where the device has it; a CPU computes as always and says so"),
-     OPTION_FLAG, FIELD(use_fp16)},
     {"prompt", 'p', "TEXT", N_("a prompt; may be given several times; default: two in Chinese"),
      OPTION_LIST, FIELD(prompts)},
     {0}};
@@ -194,11 +190,11 @@ static enum vinci_status open_for_matrix(struct loaded_model *loaded, void *user
 static enum vinci_status run_speed(const struct program *program, const struct bench_args *args,
                                    struct vinci_error *err)
 {
-    if (args->prompts.n > 0 || args->use_fp16 || args->batch_size != BATCH_SIZE ||
+    if (args->prompts.n > 0 || args->batch_size != BATCH_SIZE ||
         args->max_new_tokens != MAX_NEW_TOKENS || args->warmup != WARMUP || args->iters != ITERS)
         return fail(err, VINCI_USAGE,
                     "--limits, --pp, --tg and --ttft do not go with --prompt, --batch-size, "
-                    "--max-new-tokens, --warmup, --iters and --use-fp16; use --batch, --repeat");
+                    "--max-new-tokens, --warmup and --iters; use --batch, --repeat");
     struct matrix_source source = {program, args};
     struct speed_model model = {.options = &args->model, .user = &source, .open = open_for_matrix};
     enum vinci_status status = speed_run(&args->speed, &model, err);
@@ -228,7 +224,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (status != VINCI_OK) goto cleanup;
     struct vinci_engine_info info;
     vinci_engine_info(loaded.engine, &info);
-    if (args->use_fp16 && strcmp(info.device, "cpu") == 0)
+    if (args->model.use_fp16 && strcmp(info.device, "cpu") == 0)
         say(_("vinci: --use-fp16: on the CPU the weights stay in the file's formats and nothing "
               "changes; keys and values are %s\n"),
             args->model.kv == VINCI_KV_F16 ? _("float16 already") : _("float32, as --kv asks"));

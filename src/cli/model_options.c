@@ -47,10 +47,12 @@ const struct option_row engine_rows[] = {
     {"kv", 0, "TYPE", N_("how keys and values are kept: f16 (the default) or f32"), OPTION_CHOICE,
      FIELD(kv), COMPLETE_WORDS, "f16|f32"},
     {"dtype", 0, "TYPE",
-     "on an NPU, how weights are kept: bf16, fp16, or compact (MXFP4 experts as INT4, smaller and "
-     "less to read); auto (the default) is bf16 where it fits, else compact",
+     N_("on an NPU, how weights are kept: bf16, fp16, or compact (MXFP4 experts as INT4, smaller "
+        "and less to read); auto (the default) is bf16 where it fits, else compact"),
      OPTION_CHOICE, FIELD(dtype), COMPLETE_WORDS, "auto|bf16|fp16|compact"},
-    {"use-fp16", 0, NULL, "the same as --dtype fp16", OPTION_FLAG, FIELD(use_fp16)},
+    {"use-fp16", 0, NULL,
+     N_("--dtype fp16: compute in float16 on an NPU; a CPU computes as always"), OPTION_FLAG,
+     FIELD(use_fp16)},
     {"cpu-level", 0, "LEVEL",
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},

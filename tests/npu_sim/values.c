@@ -96,6 +96,7 @@ static uint16_t half_of(float f)
     if (f != f) return sign | 0x7E00;
     if (a == 0) return sign;
     if (a >= 65520) return sign | 0x7C00; /* rounds beyond 65504 */
+    if (a == 0) return sign;
     int exponent = 0;
     frexpf(a, &exponent);
     if (exponent < -13) exponent = -13;

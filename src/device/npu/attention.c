@@ -22,19 +22,20 @@ static int64_t min_i64(int64_t a, int64_t b)
 
 /* ---- masks --------------------------------------------------------------------------------- */
 
-static void make_mask(struct npu_device *device, const float *positions, int64_t n_rows,
+static void make_mask(struct npu_device *device, int64_t first_row, int64_t n_rows,
                       int64_t n_columns, int kind, float *mask)
 {
     struct npu_scratch *s = device->scratch;
+    const float *positions = device->in.positions[kind];
     const int64_t dims[] = {n_rows, n_columns};
-    NPU_OP(device, aclnnSub, npu_tensor(device, positions, ACL_FLOAT, NPU_DIMS(n_rows, 1)),
+    NPU_OP(device, aclnnSub, npu_part(device, positions, ACL_FLOAT, first_row, n_rows, 1),
            npu_tensor(device, s->columns, ACL_FLOAT, NPU_DIMS(1, n_columns)), npu_scalar(device, 1),
            npu_tensor(device, s->scores, ACL_FLOAT, dims, 2));
     NPU_OP(device, aclnnClampMax, npu_tensor(device, s->scores, ACL_FLOAT, dims, 2),
            npu_scalar(device, 0), npu_tensor(device, mask, ACL_FLOAT, dims, 2));
     if (kind == FULL) return;
     NPU_OP(device, aclnnSub, npu_tensor(device, s->columns_seen, ACL_FLOAT, NPU_DIMS(1, n_columns)),
-           npu_tensor(device, positions, ACL_FLOAT, NPU_DIMS(n_rows, 1)), npu_scalar(device, 1),
+           npu_part(device, positions, ACL_FLOAT, first_row, n_rows, 1), npu_scalar(device, 1),
            npu_tensor(device, s->scores, ACL_FLOAT, dims, 2));
     NPU_OP(device, aclnnClampMax, npu_tensor(device, s->scores, ACL_FLOAT, dims, 2),
            npu_scalar(device, 0), npu_tensor(device, s->probs, ACL_FLOAT, dims, 2));
@@ -61,8 +62,8 @@ void npu_masks(struct npu_device *device)
             float *mask = group->mask[kind] = s->mask[kind] + used[kind];
             used[kind] += (size_t)(n_rows * n_columns);
             for (int64_t r = 0; r < n_rows; r += piece)
-                make_mask(device, device->in.positions[kind] + group->first_row + r,
-                          min_i64(piece, n_rows - r), n_columns, kind, mask + r * n_columns);
+                make_mask(device, group->first_row + r, min_i64(piece, n_rows - r), n_columns, kind,
+                          mask + r * n_columns);
         }
 }
 
@@ -71,9 +72,10 @@ void npu_masks(struct npu_device *device)
 /* What one pass works on: n_seqs sequences of one token, or n_tokens of one sequence. */
 struct pass {
     int64_t n_seqs, n_tokens;
-    int64_t n_columns; /* keys of a sequence, the zero page's included */
-    int64_t sink;      /* the column of the sink */
-    const int64_t *pages;
+    int64_t n_columns;    /* keys of a sequence, the zero page's included */
+    int64_t sink;         /* the column of the sink */
+    const int64_t *pages; /* of the group; those of this pass from `first_page` on */
+    int64_t first_page;
     const float *mask, *sinks;
     int64_t first_row; /* into the step's rows */
 };
@@ -88,7 +90,7 @@ static void gather_heads(struct npu_device *device, const struct pass *pass, con
     int64_t n = pass->n_seqs * pass->n_columns / NPU_PAGE, columns = pass->n_columns;
     int64_t n_pages = (int64_t)(pool->n_pages + PAGES_BEFORE);
     NPU_OP(device, aclnnIndexSelect, npu_tensor(device, from, device->act, NPU_DIMS(n_pages, page)),
-           0, npu_tensor(device, pass->pages, ACL_INT64, NPU_DIMS(n)),
+           0, npu_part(device, pass->pages, ACL_INT64, pass->first_page, n, 0),
            npu_tensor(device, s->gathered, device->act, NPU_DIMS(n, page)));
     NPU_OP(
         device, aclnnPermute,
@@ -195,7 +197,8 @@ static void group_attention(struct npu_device *device, const struct attention_gr
                             .n_tokens = 1,
                             .n_columns = c,
                             .sink = n_pages * NPU_PAGE,
-                            .pages = group->pages[kind] + seq * (n_pages + 1),
+                            .pages = group->pages[kind],
+                            .first_page = seq * (n_pages + 1),
                             .mask = group->mask[kind] + seq * c,
                             .sinks = sinks,
                             .first_row = group->first_row + seq};

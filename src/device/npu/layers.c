@@ -120,10 +120,10 @@ void npu_gather(struct device *base, const struct device_buffer *x, const uint32
     struct npu_device *device = npu_device_of(base);
     int64_t n_hidden = device->config->n_hidden, n = rows_of(device, n_rows);
     int64_t n_tokens = rows_of(device, device->step->n_tokens);
-    const int64_t *first = device->in.rows + (rows - device->step->outputs);
+    int64_t first = rows - device->step->outputs;
     NPU_OP(device, aclnnIndexSelect,
            npu_tensor(device, x->f32, ACL_FLOAT, NPU_DIMS(n_tokens, n_hidden)), 0,
-           npu_tensor(device, first, ACL_INT64, NPU_DIMS(n)),
+           npu_part(device, device->in.rows, ACL_INT64, first, n, 0),
            npu_tensor(device, out->f32, ACL_FLOAT, NPU_DIMS(n, n_hidden)));
 }
 

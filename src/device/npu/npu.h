@@ -268,6 +268,9 @@ aclTensor *npu_tensor(struct npu_device *device, const void *data, aclDataType d
                       const int64_t *dims, size_t n_dims);
 aclTensor *npu_view(struct npu_device *device, const void *data, aclDataType dtype,
                     const int64_t *dims, const int64_t *strides, size_t n_dims, int64_t offset);
+/* n rows of n_cols from element `first` on, which need not be aligned; n_cols 0: a vector. */
+aclTensor *npu_part(struct npu_device *device, const void *data, aclDataType dtype, int64_t first,
+                    int64_t n, int64_t n_cols);
 /* The transpose of a stored [n_rows, n_cols] (or [n, n_rows, n_cols] for n > 0). */
 aclTensor *npu_transposed(struct npu_device *device, const void *data, aclDataType dtype, int64_t n,
                           int64_t n_rows, int64_t n_cols);
@@ -286,6 +289,9 @@ aclTensorList *npu_list(struct npu_device *device, aclTensor *tensor);
     } while (0)
 void npu_launch(struct npu_device *device, const char *name, aclnnStatus code,
                 cann_launch_fn *launch);
+
+/* Releases the objects of a call, also of one that did not take place. */
+void npu_end_call(struct npu_device *device);
 
 /* Keeps the first error: "npu:0: aclrtMemcpyAsync ...: error 107003, ...". `what` names the call.
  */

@@ -41,6 +41,7 @@ static enum vinci_status end(struct device *base, struct vinci_error *err)
     status = device->status;
     if (status != VINCI_OK) {
         if (err) *err = device->err;
+        npu_end_call(device);
         if (!device->lost) device->cann->aclrtSynchronizeStream(device->stream);
         device->status = VINCI_OK;
     }
@@ -202,7 +203,8 @@ static void destroy(struct device *base)
     const struct cann *cann = device->cann;
     if (device->device_set) {
         if (device->context) cann->aclrtSetCurrentContext(device->context);
-        if (device->stream && !device->lost) cann->aclrtSynchronizeStream(device->stream);
+        if (device->stream) cann->aclrtSynchronizeStream(device->stream);
+        if (device->copy_stream) cann->aclrtSynchronizeStream(device->copy_stream);
         if (device->n_graphs) npu_graphs_drop(device);
         npu_inputs_destroy(device);
         npu_release_all(device);

@@ -49,6 +49,14 @@ aclTensor *npu_tensor(struct npu_device *device, const void *data, aclDataType d
     return npu_view(device, data, dtype, dims, strides, n_dims, 0);
 }
 
+aclTensor *npu_part(struct npu_device *device, const void *data, aclDataType dtype, int64_t first,
+                    int64_t n, int64_t n_cols)
+{
+    const int64_t dims[] = {n, n_cols}, one = 1, strides[] = {n_cols, 1};
+    bool vector = n_cols == 0;
+    return npu_view(device, data, dtype, dims, vector ? &one : strides, vector ? 1 : 2, first);
+}
+
 aclTensor *npu_transposed(struct npu_device *device, const void *data, aclDataType dtype, int64_t n,
                           int64_t n_rows, int64_t n_cols)
 {
@@ -81,7 +89,7 @@ aclTensorList *npu_list(struct npu_device *device, aclTensor *tensor)
     return list;
 }
 
-static void release_objects(struct npu_device *device)
+void npu_end_call(struct npu_device *device)
 {
     const struct cann *cann = device->cann;
     for (size_t i = 0; i < device->n_objects; i++) {
@@ -145,7 +153,7 @@ static bool ends_the_device(int code)
     case ACL_ERROR_RT_DEVICE_MEM_ERROR:
     case ACL_ERROR_RT_HBM_MULTI_BIT_ECC_ERROR:
     case ACL_ERROR_RT_DRV_INTERNAL_ERROR: return true;
-    default: return code / 1000 == 507 && code != ACL_ERROR_RT_STREAM_CAPTURE_INVALIDATED;
+    default: return false;
     }
 }
 
@@ -197,5 +205,5 @@ void npu_launch(struct npu_device *device, const char *name, aclnnStatus code,
     }
     device->workspace_need = 0;
     device->executor = NULL;
-    release_objects(device);
+    npu_end_call(device);
 }

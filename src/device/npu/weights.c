@@ -370,13 +370,13 @@ static void start_upload(struct upload *upload, struct npu_device *device)
 static void finish_upload(struct upload *upload)
 {
     struct npu_device *device = upload->device;
-    if (device->status == VINCI_OK)
-        npu_check(device, device->cann->aclrtSynchronizeStream(device->copy_stream),
-                  "aclrtSynchronizeStream");
+    npu_check(device, device->cann->aclrtSynchronizeStream(device->copy_stream),
+              "aclrtSynchronizeStream");
     double seconds = now() - upload->start;
     for (int i = 0; i < N_STAGING; i++) {
         if (upload->events[i]) device->cann->aclrtDestroyEvent(upload->events[i]);
-        npu_release(device, upload->staging[i]);
+        /* After a failure it may still be read: it goes with the device. */
+        if (device->status == VINCI_OK) npu_release(device, upload->staging[i]);
     }
     if (device->status == VINCI_OK)
         log_message(&device->log, VINCI_LOG_INFO, _("%s: %.2f GB of weights in %.1f s, %.1f GB/s"),

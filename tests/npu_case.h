@@ -1,0 +1,19 @@
+/* npu_case.h - engines on the simulated Ascend device (tests/npu_sim), and what it counted. */
+#ifndef TESTS_NPU_CASE_H
+#define TESTS_NPU_CASE_H
+
+#include "npu_sim/counters.h"
+#include "vinci.h"
+
+/* `version` of CANN: "8.0", "8.1", "8.3", "8.5", "9.0". A context of 1024, two threads. */
+enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, const char *version,
+                             enum vinci_npu_dtype dtype, uint32_t n_seqs, uint32_t n_batch,
+                             struct vinci_error *err);
+
+void npu_counters(struct npu_sim_counters *counters);
+uint64_t npu_violations(void);
+
+/* From now on, "aclnnMm@2=161002": the second call fails, with that error. NULL: none does. */
+void npu_fail(const char *calls);
+
+#endif
