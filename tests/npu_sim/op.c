@@ -312,7 +312,12 @@ aclnnStatus op_launch(const char *name, void *workspace, uint64_t size, aclOpExe
                       aclrtStream stream)
 {
     aclnnStatus status = launch_check(name, workspace, size, o);
-    if (status) return status;
+    if (status) { /* the second phase takes the executor even if it fails */
+        if (handle_is(HANDLE_EXECUTOR, o) && !o->repeatable && !strcmp(o->plan->name, name) &&
+            handle_remove(HANDLE_EXECUTOR, o))
+            op_free(o);
+        return status;
+    }
     struct launch *l = sim_alloc(sizeof *l + o->n_views * sizeof *l->views);
     l->plan = o->plan;
     __atomic_add_fetch(&o->plan->refs, 1, __ATOMIC_RELAXED);
