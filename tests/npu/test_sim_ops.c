@@ -435,6 +435,16 @@ static void test_gather_and_scatter(void **state)
     cann.aclrtSynchronizeStream(stream);
     assert_non_null(strstr(cann.npu_sim_violation(), "index 3 of 3"));
     cann.npu_sim_reset();
+    /* One place twice: with the same row or not. */
+    aclTensor *same = tensor(ACL_INT64, (double[]){1, 1}, DIMS(2, 1));
+    aclTensor *rows = tensor(ACL_BF16, (double[]){7, 8, 7, 8}, DIMS(2, 2));
+    assert_int_equal(RUN(aclnnScatterNdUpdate, table, same, rows), 0);
+    check_near(table, ACL_BF16, (double[]){1, 2, 7, 8, 1, 2}, 6, 0);
+    rows = tensor(ACL_BF16, (double[]){7, 8, 7, 9}, DIMS(2, 2));
+    assert_int_equal(RUN(aclnnScatterNdUpdate, table, same, rows), 0);
+    cann.aclrtSynchronizeStream(stream);
+    assert_non_null(strstr(cann.npu_sim_violation(), "index 1 twice"));
+    cann.npu_sim_reset();
     /* A paged cache: two blocks of 16 slots, one head of 16. */
     double *k = random_values(2 * 16, 21, 1, ACL_BF16), *want = alloc(2 * 16 * 16);
     aclTensor *kc = tensor(ACL_BF16, NULL, DIMS(2, 16, 1, 16)),
