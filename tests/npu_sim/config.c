@@ -200,6 +200,7 @@ void npu_sim_counters(struct npu_sim_counters *out)
     sim_count.streams_alive = handle_count(HANDLE_STREAM);
     sim_count.events_alive = handle_count(HANDLE_EVENT);
     sim_count.models_alive = handle_count(HANDLE_MODEL);
+    sim_count.launches_run = sim_operators_run;
     *out = sim_count;
     pthread_mutex_unlock(&sim_lock);
 }
