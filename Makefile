@@ -22,7 +22,7 @@ PACKAGES := libpcre2-8 jansson yajl hwloc
 # For the program alone. Without md4c, whose package not every distribution has, `vinci chat` shows
 # answers as they are.
 MD4C := $(shell $(PKG_CONFIG) --exists md4c && echo md4c)
-CLI_PACKAGES := libedit libcurl $(MD4C)
+CLI_PACKAGES := libedit libcurl libcrypto libmicrohttpd $(MD4C)
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # The numeric contract (docs/kernels.md): fma only where it is written.
@@ -41,8 +41,8 @@ OTHER_KERNELS := $(filter-out $(KERNELS_$(ARCH)),$(KERNELS_x86_64) $(KERNELS_aar
 LIB_SRC := $(filter-out $(OTHER_KERNELS:%=src/device/cpu/kernels_%.c),$(wildcard src/base/*.c \
 	src/model/*.c src/text/*.c src/device/*.c src/device/cpu/*.c src/device/npu/*.c \
 	src/check/*.c src/engine/*.c src/comm/*.c))
-CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c src/bench/*.c \
-	src/serve/*.c))
+CLI_SRC := $(filter-out $(OTHER_KERNELS:%=src/bench/limits_%.c),$(wildcard src/cli/*.c \
+	src/hub/*.c src/bench/*.c src/serve/*.c))
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/*.c)
 
@@ -137,6 +137,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/libtests.a $(BUILD)/internal
 $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
 		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
 	$(LINK_TEST) $(CLI_LDLIBS)
+# A hub on this machine, for those.
+$(BUILD)/tests/hub/%: $(BUILD)/tests/hub/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
+		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST) $(CLI_LDLIBS) $(shell $(PKG_CONFIG) --libs libmicrohttpd)
 $(BUILD)/tests/libtests.a: $(TEST_LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/%.o: override CFLAGS += -Itests -DTEST_VECTORS='"$(CURDIR)/tests/vectors"' \
@@ -187,7 +191,7 @@ install: all
 	ln -sf libvinci.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvinci.so
 	install -m 644 $(BUILD)/vinci.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
-	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
+	install -m 644 README.md README.zh-CN.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vinci/
 	install -d $(DESTDIR)$(PREFIX)/share/vinci/nano
 	install -m 644 models/nano/* $(DESTDIR)$(PREFIX)/share/vinci/nano/
 	for file in $(SHARE:$(BUILD)/%=%); do \
@@ -202,11 +206,13 @@ uninstall:
 
 # Every text of the source into po/zh_CN.po; what is new there has no translation yet. Wants gettext.
 XGETTEXT := xgettext --language=C --from-code=UTF-8 --omit-header --no-wrap --add-location=file \
-	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -klog_message:3 -kX:3 -kfail_form:2
+	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -klog_message:3 -kfail_form:2
 pot:
 	@mkdir -p $(BUILD)/po
 	LC_ALL=C find include src -name '*.[ch]' | sort | $(XGETTEXT) -f - -o $(BUILD)/po/vinci.pot
+	$(XGETTEXT) -j -kX:3 include/vinci.h -o $(BUILD)/po/vinci.pot # the list of statuses
 po: pot
+	msguniq --use-first --no-wrap --add-location=file -o po/zh_CN.po po/zh_CN.po # after a merge
 	msgmerge --quiet --update --backup=none --no-fuzzy-matching --no-wrap --add-location=file \
 		po/zh_CN.po $(BUILD)/po/vinci.pot
 	msgattrib --no-obsolete --no-wrap --add-location=file -o po/zh_CN.po po/zh_CN.po

@@ -114,14 +114,15 @@ struct vinci_model_info {
     } dtypes[VINCI_DTYPE_COUNT_MAX];
 };
 
-/* Where the hubs' own tools keep what they fetched; any may be NULL. */
+/* Where `vinci pull` and the hubs' own tools keep what they fetched; any may be NULL. */
 struct vinci_caches {
     const char *modelscope;  /* usually ~/.cache/modelscope/hub */
     const char *huggingface; /* usually ~/.cache/huggingface/hub */
 };
 
 /* From what a user types to a path: an existing file or folder is itself; a hub id such as
- * "openai-mirror/gpt-oss-20b" is looked up in the caches. `path` has room for `size` bytes. */
+ * "openai-mirror/gpt-oss-20b" is looked up in the caches, "hf:..." or "ms:..." in one of them.
+ * `path` has room for `size` bytes. */
 VINCI_API enum vinci_status vinci_model_find(const char *name, const struct vinci_caches *caches,
                                              char *path, size_t size, struct vinci_error *err);
 
@@ -214,8 +215,14 @@ struct vinci_engine_options {
     enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
     enum vinci_npu_dtype npu_dtype; /* of an NPU */
     struct vinci_cann_places cann;
-    bool prefetch;     /* ask the system to read the files ahead */
-    vinci_log_fn *log; /* may be NULL */
+    bool prefetch;      /* ask the system to read the files ahead */
+    uint64_t kv_bytes;  /* most memory for keys and values, cached prompts included; 0: what n_seqs
+                           sequences of n_ctx need */
+    bool prefix_cache;  /* requests share the beginnings of prompts that others have computed: same
+                           bits, less time; without kv_bytes it keeps at most 2 GiB */
+    const char *script; /* for testing clients: a file of answers that are given in place of the
+                           model's choice (docs/scripted.md); NULL: the model chooses */
+    vinci_log_fn *log;  /* may be NULL */
     void *log_user;
 };
 
@@ -239,11 +246,21 @@ struct vinci_engine_info {
     char device[64];    /* "cpu" */
     char cpu_level[16]; /* the kernels in use: "avx512", "scalar" */
     uint32_t n_threads, n_ctx, n_batch, n_seqs;
-    double load_seconds;    /* time vinci_engine_open took */
-    uint64_t kv_bytes;      /* KV cache in use now */
-    uint64_t kv_bytes_peak; /* the most that was in use at once */
-    uint64_t scratch_bytes; /* activations and other step memory */
+    double load_seconds;           /* time vinci_engine_open took */
+    uint64_t kv_bytes;             /* KV cache in use now */
+    uint64_t kv_bytes_peak;        /* the most that was in use at once */
+    uint64_t kv_bytes_max;         /* the most that may be in use at once */
+    uint64_t scratch_bytes;        /* activations and other step memory */
+    uint32_t n_running, n_waiting; /* requests: taking part in steps; in the queue */
+    uint64_t n_steps;              /* since open */
+    uint64_t n_prompt_tokens;      /* of all requests that were started, since open */
+    uint64_t n_reused_tokens;      /* of these, not computed again */
+    uint64_t n_generated_tokens;
+    uint64_t n_preempted;  /* times that a request gave its memory back to others and began anew */
+    uint64_t cached_bytes; /* of kv_bytes: kept for requests to come, given back when needed */
+    uint32_t n_cached;     /* beginnings kept */
 };
+/* May be called from any thread, also during a step. */
 VINCI_API void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info);
 
 /* ---- session ------------------------------------------------------------------------------ */
@@ -311,6 +328,63 @@ struct vinci_token_logprob {
     float logprob; /* natural logarithm, of the model's own distribution (before sampling) */
 };
 
+/* ---- constraints -------------------------------------------------------------------------- */
+
+/* What a text may be, as an automaton over the bytes of a tokenizer's tokens. Immutable and counted
+ * by reference: it may be used by any number of requests and threads, and closed while they run. */
+struct vinci_grammar;
+
+/* Any JSON object (response_format json_object). */
+VINCI_API enum vinci_status vinci_grammar_json(struct vinci_grammar **out,
+                                               const struct vinci_tokenizer *tokenizer,
+                                               struct vinci_error *err);
+
+/* The JSON values that a schema (a JSON document of n_bytes) describes; docs/grammar.md lists the
+ * keywords. UNSUPPORTED names the first keyword that is not handled and its path
+ * ("#/properties/a/not"); BAD_FILE a schema that is not well-formed; LIMIT one that is too large;
+ * USAGE one that no finite value satisfies. The tokenizer must outlive the grammar. */
+VINCI_API enum vinci_status vinci_grammar_json_schema(struct vinci_grammar **out,
+                                                      const struct vinci_tokenizer *tokenizer,
+                                                      const char *schema, size_t n_bytes,
+                                                      struct vinci_error *err);
+
+/* The texts that a regular expression describes as a whole (the syntax of a schema's `pattern`). */
+VINCI_API enum vinci_status vinci_grammar_regex(struct vinci_grammar **out,
+                                                const struct vinci_tokenizer *tokenizer,
+                                                const char *pattern, size_t n_bytes,
+                                                struct vinci_error *err);
+VINCI_API void vinci_grammar_close(struct vinci_grammar *grammar);
+
+/* Whether a whole text is of the grammar. */
+VINCI_API enum vinci_status vinci_grammar_accepts(const struct vinci_grammar *grammar,
+                                                  const char *text, size_t n_bytes, bool *accepts,
+                                                  struct vinci_error *err);
+
+enum vinci_tool_choice {
+    VINCI_TOOL_CHOICE_AUTO,    /* the model decides */
+    VINCI_TOOL_CHOICE_NONE,    /* no call */
+    VINCI_TOOL_CHOICE_REQUIRED /* after reasoning, if any, one of the tools is called */
+};
+
+struct vinci_tool_rule {
+    const char *recipient;                 /* "functions.get_weather", "browser.search", "python" */
+    const struct vinci_grammar *arguments; /* of the call's content; NULL: any text */
+};
+
+/* Rules for a turn of the assistant in harmony. The messages' headers are held to the form of the
+ * training; channels are analysis, final and, where something can be called, commentary. The
+ * content of a message can be ended exactly where its grammar is complete, by <|return|> on channel
+ * final, <|call|> in a call and <|end|> elsewhere; where nothing else can follow, it must be.
+ * What the prompt ends with decides where the rules begin: behind <|start|>assistant, inside a
+ * header, or inside a content ("<|start|>assistant<|channel|>final<|message|>"). */
+struct vinci_turn_rules {
+    const struct vinci_grammar *response; /* of the content on channel final; NULL: any text */
+    enum vinci_tool_choice tool_choice;
+    const struct vinci_tool_rule *tools; /* what may be called; for a named tool_choice only this */
+    size_t n_tools;                      /* 0: nothing may be called */
+    bool parallel_calls; /* a call may also end in <|end|>, and another message follow */
+};
+
 /* ---- requests ----------------------------------------------------------------------------- */
 
 enum vinci_finish {
@@ -349,6 +423,16 @@ struct vinci_request_options {
     size_t n_stop_strings;
     uint32_t n_top_logprobs;                 /* 0: no log-probabilities */
     const struct vinci_tokenizer *tokenizer; /* NULL: no text; must outlive the request */
+    /* At most one of these; both need `tokenizer`, the one the grammars were made for. Grammars are
+     * retained, the rest is copied. What the sampling options forbid stays forbidden; a request
+     * that has no token left fails. */
+    const struct vinci_grammar *grammar; /* of the whole output, which ends where it is complete:
+                                            with a stop token, or FINISH_STOP where nothing can
+                                            follow; NULL: any */
+    const struct vinci_turn_rules *turn; /* NULL: none */
+    int32_t priority;                    /* higher goes first; 0 is usual */
+    uint64_t fair_key; /* whose request it is: waiting requests of the same priority take
+                          turns by key, counted in tokens */
     struct vinci_session
         *session;             /* NULL: a session of its own; else that one is synced and used */
     vinci_token_fn *on_token; /* may be NULL */

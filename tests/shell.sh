@@ -76,6 +76,30 @@ is_empty()
     [ ! -s "$1" ]
 }
 
+# A terminal of its own, by tmux: terminal new-session, send-keys, ...
+terminal()
+{
+    tmux -L "vinci-test-$$" "$@"
+}
+
+has_terminal()
+{
+    [ -z "$RUN" ] && command -v tmux >/dev/null && locale -a 2>/dev/null | grep -qi '^C.utf-\?8$'
+}
+
+# shows NAME TEXT: within ten seconds, on the screen.
+shows()
+{
+    tries=20
+    while [ $tries -gt 0 ]; do
+        terminal capture-pane -p >"$folder/screen" 2>&1
+        grep -qF -- "$2" "$folder/screen" && break
+        sleep 0.5
+        tries=$((tries - 1))
+    done
+    says "$1" "$2" "$folder/screen"
+}
+
 # The script's last line.
 finish()
 {

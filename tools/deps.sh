@@ -15,11 +15,20 @@ build pc:libpcre2-8   libpcre2-dev    pcre2-devel
 build pc:jansson      libjansson-dev  jansson-devel
 build pc:yajl         libyajl-dev     yajl-devel
 build pc:hwloc        libhwloc-dev    hwloc-devel
+<<<<<<< HEAD
 build pc:libcurl      libcurl4-openssl-dev libcurl-devel
 build pc:libedit      libedit-dev     libedit-devel
+build pc:libmicrohttpd libmicrohttpd-dev libmicrohttpd-devel
 extra pc:md4c         libmd4c-dev     md4c-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
 test  xgettext        gettext         gettext
+=======
+build pc:libcrypto  libssl-dev      openssl-devel
+build pc:libedit      libedit-dev     libedit-devel
+extra pc:md4c         libmd4c-dev     md4c-devel
+test  pc:cmocka       libcmocka-dev   libcmocka-devel
+test  pc:libmicrohttpd libmicrohttpd-dev libmicrohttpd-devel
+>>>>>>> 9a24c23 (vinci pull, verify and models: fetch from hubs, resumed and verified)
 END
 }
 

@@ -1,13 +1,15 @@
 /* chat_input.c - reading messages.
  *
  * libedit edits the line and keeps the history, which lives in $XDG_STATE_HOME/vinci/history. It
- * reads characters by our function, because its own goes on waiting after a signal. From a pipe
+ * reads characters by our function, because its own goes on waiting after a signal. A pasted text
+ * comes between two marks (bracketed paste), so that its line ends do not send it. From a pipe
  * there is no prompt, no echo and no history. */
 #include "cli/chat_input.h"
 
 #include <errno.h>
 #include <histedit.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +25,18 @@ struct chat_input {
     History *history;
     char *history_path; /* NULL: not kept */
     const char *prompt;
+    bool paste; /* the terminal may be asked to mark what is pasted */
     char *line; /* of the pipe */
     size_t line_size;
 };
+
+static volatile sig_atomic_t window_changed;
+
+static void on_window_change(int number)
+{
+    (void)number;
+    window_changed = 1;
+}
 
 static char *prompt_of(EditLine *edit)
 {
@@ -38,10 +49,14 @@ static char *prompt_of(EditLine *edit)
 static int read_character(EditLine *edit, wchar_t *out)
 {
     mbstate_t state = {0};
-    (void)edit;
     for (;;) {
         char byte;
         ssize_t n = read(STDIN_FILENO, &byte, 1);
+        if (window_changed) {
+            window_changed = 0;
+            el_resize(edit);
+            el_set(edit, EL_REFRESH);
+        }
         if (n < 0 && errno == EINTR && !interrupted()) continue;
         if (n <= 0) return (int)n;
         size_t used = mbrtowc(out, &byte, 1, &state);
@@ -49,6 +64,37 @@ static int read_character(EditLine *edit, wchar_t *out)
         if (used != (size_t)-1) return 1;
         state = (mbstate_t){0}; /* not a character: forgotten */
     }
+}
+
+/* What stands between ESC [200~, which led here, and ESC [201~ becomes part of the line, line ends
+ * included but for the last ones; other control characters do not. */
+static unsigned char take_paste(EditLine *edit, int key)
+{
+    static const char end[] = "\033[201~";
+    struct buf text = {0};
+    char byte[MB_LEN_MAX];
+    wchar_t c;
+    bool ok = true, marked = false;
+    (void)key;
+    while (ok && !marked && el_wgetc(edit, &c) == 1) {
+        int n = wctomb(byte, c == L'\r' ? L'\n' : c);
+        ok = n > 0 && buf_append(&text, byte, (size_t)n);
+        marked = text.size >= sizeof end - 1 &&
+                 memcmp(text.data + text.size - (sizeof end - 1), end, sizeof end - 1) == 0;
+    }
+    if (ok && marked) {
+        size_t n = 0;
+        text.size -= sizeof end - 1;
+        for (size_t i = 0; i < text.size; i++) {
+            unsigned char b = (unsigned char)text.data[i];
+            if ((b >= ' ' && b != 0x7f) || b == '\n' || b == '\t') text.data[n++] = (char)b;
+        }
+        while (n > 0 && text.data[n - 1] == '\n') n--;
+        text.data[n] = '\0';
+        ok = n == 0 || el_insertstr(edit, text.data) == 0;
+    }
+    buf_free(&text);
+    return ok && marked ? CC_REFRESH : CC_REFRESH_BEEP;
 }
 
 /* mkdir -p; errors show when the file cannot be written. */
@@ -83,6 +129,9 @@ static bool open_editor(struct chat_input *input, const struct program *program)
     el_set(input->edit, EL_HIST, history, input->history);
     el_set(input->edit, EL_GETCFN, read_character);
     el_set(input->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    el_set(input->edit, EL_ADDFN, "vinci-paste", "takes a pasted text", take_paste);
+    el_set(input->edit, EL_BIND, "\033[200~", "vinci-paste", NULL);
+    input->paste = program->redraw;
     return true;
 }
 
@@ -127,7 +176,23 @@ bool chat_input_is_terminal(const struct chat_input *input)
     return input->edit != NULL;
 }
 
-/* One line without its end, borrowed; NULL at the end or after Ctrl-C. */
+/* el_gets, with pastes marked and changes of the window followed. */
+static const char *edit_line(struct chat_input *input, int *n)
+{
+    struct sigaction action = {.sa_handler = on_window_change}, before;
+    sigemptyset(&action.sa_mask);
+    bool follows = sigaction(SIGWINCH, &action, &before) == 0;
+    if (input->paste) fputs("\033[?2004h", stdout);
+    el_resize(input->edit); /* the window may have changed during an answer */
+    const char *line = el_gets(input->edit, n);
+    if (input->paste) fputs("\033[?2004l", stdout);
+    fflush(stdout);
+    if (follows) sigaction(SIGWINCH, &before, NULL);
+    return line;
+}
+
+/* One line without its end, borrowed; NULL at the end or after Ctrl-C. A pasted one may hold line
+ * ends. */
 static const char *read_line(struct chat_input *input, const char *prompt, bool keep, size_t *n)
 {
     const char *line = NULL;
@@ -135,8 +200,7 @@ static const char *read_line(struct chat_input *input, const char *prompt, bool 
         int count = 0;
         HistEvent event;
         input->prompt = prompt;
-        el_resize(input->edit); /* the window may have changed during an answer */
-        line = el_gets(input->edit, &count);
+        line = edit_line(input, &count);
         if (!line || count <= 0 || interrupted()) {
             fputs("\n", stdout);
             fflush(stdout);

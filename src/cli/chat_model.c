@@ -180,6 +180,7 @@ enum vinci_status chat_model_answer(struct chat_model *model, const int32_t *ids
     options.sampling = *sampling;
     options.stop_tokens = model->stops;
     options.n_stop_tokens = model->n_stops;
+    options.tokenizer = model->loaded.tokenizer;
     options.on_token = on_token;
     options.user = user;
     if (!model->answers) return answer_by_engine(model, &options, result, err);

@@ -102,7 +102,8 @@ const char *chat_tools_refusal(const char *json, const char *recipient, const ch
         buf_free(&names);
         return reason;
     }
-    json_t *value = json_loads(arguments, 0, &problem);
+    /* The numbers are not looked at: integers of any length will do. */
+    json_t *value = json_loads(arguments, JSON_DECODE_INT_AS_REAL, &problem);
     bool object = json_is_object(value);
     json_decref(value);
     if (object) return NULL;
@@ -246,11 +247,16 @@ enum vinci_status chat_tools_run(const struct chat_tool_options *options, const 
     char text[96];
     enum vinci_status status = VINCI_OK;
     *stopped = false;
-    json_t *call = json_pack("{s:s, s:o}", "name", name, "arguments",
-                             json_loads(arguments, JSON_DECODE_ANY, NULL));
-    char *line = call ? json_dumps(call, JSON_COMPACT) : NULL;
-    if (!line || !buf_printf(&input, "%s\n", line))
+    /* The arguments as the model wrote them, so that no number loses digits, but on one line: line
+     * ends are white space there, as those in strings are escaped. */
+    json_t *quoted = json_string(name);
+    char *name_text = quoted ? json_dumps(quoted, JSON_ENCODE_ANY) : NULL;
+    if (!name_text || !buf_printf(&input, "{\"name\":%s,\"arguments\":%s}", name_text, arguments))
         status = fail_memory(err, strlen(arguments), "a call");
+    for (size_t i = 0; i < input.size; i++)
+        if (input.data[i] == '\n' || input.data[i] == '\r') input.data[i] = ' ';
+    if (status == VINCI_OK && !buf_append_text(&input, "\n"))
+        status = fail_memory(err, input.size, "a call");
     if (status == VINCI_OK) status = start(&child, options->exec, err);
     if (status == VINCI_OK) {
         const char *problem = talk(&child, options, &input, &output, stopped, text);
@@ -261,8 +267,8 @@ enum vinci_status chat_tools_run(const struct chat_tool_options *options, const 
             (output.size && !buf_append(answer, output.data, output.size)))
             status = fail_memory(err, output.size, "an answer");
     }
-    json_decref(call);
-    free(line);
+    json_decref(quoted);
+    free(name_text);
     buf_free(&input);
     buf_free(&output);
     return status;

@@ -126,9 +126,16 @@ static void draw(struct chat_view *view)
     struct buf lines = {0}, screen = {0};
     size_t columns, rows, line = 0, n_shown = count_lines(&view->shown);
     screen_size(&columns, &rows);
+    if (columns < 21) columns = 21;
+    bool resized = n_shown > 0 && columns != view->width;
+    view->width = columns;
     bool ok = markdown_render(&lines, view->source.data, view->source.size, view->width - 1,
                               !view->program->no_color);
-    size_t at = first_difference(&view->shown, &lines, &line);
+    size_t at = resized ? 0 : first_difference(&view->shown, &lines, &line);
+    if (resized) { /* where lines stand now depends on the terminal: the screen is drawn anew */
+        ok = ok && buf_append_text(&screen, "\033[H\033[2J");
+        line = n_shown = 0;
+    }
     while (ok && n_shown - line > rows - 1) { /* not reachable any more */
         const char *end = at < lines.size ? memchr(lines.data + at, '\n', lines.size - at) : NULL;
         if (!end) break;

@@ -23,7 +23,7 @@ struct chat_view {
     size_t n_reasoning; /* tokens */
     struct buf source;  /* Markdown: the message so far, and the lines on the screen */
     struct buf shown;
-    size_t width; /* of the terminal when the message began */
+    size_t width; /* of the terminal when it was drawn last */
 };
 
 void chat_view_init(struct chat_view *view, const struct program *program,

@@ -7,6 +7,7 @@
 #include "bench/samples.h"
 #include "cli/command.h"
 #include "cli/devices.h"
+#include "cli/lang.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -181,7 +182,8 @@ static void print_products(const struct findings *f)
         }
         putchar('\n');
     }
-    printf("%12s", f->limits[LIMIT_F32] > 0 ? _("limit") : _("data sheet"));
+    const char *limit = f->limits[LIMIT_F32] > 0 ? _("limit") : _("data sheet");
+    printf("%*s", text_field(limit, 12), limit);
     for (int type = 0; type < VINCI_CHECK_TYPES; type++) {
         double peak = peak_of(f, type, &f->products[0][type]);
         if (peak > 0) printf("%11.3f ", peak / 1e12);

@@ -24,8 +24,7 @@ static const struct option_group groups[] = {
 
 static const struct command_example examples[] = {
     {"info --model gpt-oss-20b", N_("a folder with config.json and safetensors")},
-    {"info --model openai-mirror/gpt-oss-20b --json",
-     N_("a model that ModelScope's tool has fetched")},
+    {"info --model openai-mirror/gpt-oss-20b --json", N_("a model that 'vinci pull' has fetched")},
     {0}};
 
 static void init(void *arguments)

@@ -13,7 +13,8 @@ struct command_example {
 struct command {
     const char *name;
     const char *summary;                    /* one line, for the list of commands */
-    const char *operands;                   /* "[COMMAND]", "" for none; at most one */
+    const char *operands;                   /* "[COMMAND]", "" for none; see n_operands_max */
+    int n_operands_max;                     /* 0: one if `operands` is not empty */
     const char *description;                /* paragraphs, an empty line between them */
     const struct option_group *groups;      /* up to a group without rows */
     const struct command_example *examples; /* up to one without a line; may be NULL */
@@ -32,6 +33,9 @@ const struct command *command_find(const char *name);
 /* USAGE: there is no command of that name; the sentence says which is near. */
 enum vinci_status fail_no_command(const char *name, struct vinci_error *err);
 
+extern const struct command command_pull;
+extern const struct command command_verify;
+extern const struct command command_models;
 extern const struct command command_info;
 extern const struct command command_devices;
 extern const struct command command_check;
@@ -40,7 +44,9 @@ extern const struct command command_tokenize;
 extern const struct command command_chat;
 extern const struct command command_generate;
 extern const struct command command_logits;
+extern const struct command command_serve;
 extern const struct command command_bench;
+extern const struct command command_bench_serve;
 extern const struct command command_synth;
 extern const struct command command_harmony;
 extern const struct command command_top;

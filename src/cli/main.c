@@ -18,6 +18,7 @@ static enum vinci_status run_command(struct program *program, const struct comma
     if (command->init) command->init(args);
     enum vinci_status status = options_parse(command, argc, argv, args, &first_operand, &help, err);
     int n_operands = argc - first_operand, max_operands = *command->operands ? 1 : 0;
+    if (command->n_operands_max) max_operands = command->n_operands_max;
     if (status == VINCI_OK && help) {
         help_command(stdout, command);
     } else if (status == VINCI_OK && n_operands > max_operands) {
@@ -25,6 +26,8 @@ static enum vinci_status run_command(struct program *program, const struct comma
                       argv[first_operand + max_operands], command->name);
     } else if (status == VINCI_OK) {
         program->operand = n_operands > 0 ? argv[first_operand] : NULL;
+        program->operands = argv + first_operand;
+        program->n_operands = n_operands;
         status = command->run(program, args, err);
     }
     if (command->release) command->release(args);
@@ -53,6 +56,23 @@ static enum vinci_status take_lang(int *argc, char **argv, struct vinci_error *e
     return VINCI_OK;
 }
 
+/* "bench serve" is the command bench-serve: the second word is taken away. */
+static const struct command *find_command(int *argc, char **argv)
+{
+    char joined[64];
+    if (*argc < 2) return NULL;
+    if (*argc > 2) {
+        snprintf(joined, sizeof joined, "%s-%s", argv[1], argv[2]);
+        const struct command *command = command_find(joined);
+        if (command) {
+            memmove(argv + 2, argv + 3, (size_t)(*argc - 2) * sizeof *argv); /* and the NULL */
+            --*argc;
+            return command;
+        }
+    }
+    return command_find(argv[1]);
+}
+
 int main(int argc, char **argv)
 {
     struct program program;
@@ -62,7 +82,7 @@ int main(int argc, char **argv)
     enum vinci_status status = program_init(&program, &err);
     if (status == VINCI_OK) status = take_lang(&argc, argv, &err);
     if (status == VINCI_OK) {
-        const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
+        const struct command *command = find_command(&argc, argv);
         if (argc < 2 || is_one_of(argv[1], "--help", "-h")) help_overview(stdout);
         else if (is_one_of(argv[1], "--version", "-V")) printf("vinci %s\n", vinci_version());
         else if (!command) status = fail_no_command(argv[1], &err);

@@ -16,7 +16,8 @@ void model_options_init(struct model_options *options)
 
 const struct option_row model_rows[] = {
     {"model", 'm', "MODEL",
-     N_("a folder or file with the weights, or the id of a model that ModelScope's or Hugging "
+     N_("a folder or file with the weights, or the name of a model that 'vinci pull', ModelScope's "
+        "or Hugging "
         "Face's own tool has fetched; default: the small demonstration model that comes with "
         "vinci"),
      OPTION_TEXT, FIELD(model), COMPLETE_FILE},
@@ -56,6 +57,11 @@ const struct option_row engine_rows[] = {
     {"cpu-level", 0, "LEVEL",
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
+    {"script", 0, "FILE",
+     N_("for testing clients: give the answers in FILE in place of the model's choice; JSON lines "
+        "{\"when\": text that the last message contains, or null, \"text\": the answer in "
+        "harmony}"),
+     OPTION_TEXT, FIELD(script), COMPLETE_FILE},
     {0}};
 
 void log_to_stderr(void *user, enum vinci_log_level level, const char *message)
@@ -130,6 +136,9 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.n_seqs = n_seqs;
     engine.activations = (enum vinci_activations)options->activations;
     engine.kv_type = (enum vinci_kv_type)options->kv;
+    engine.kv_bytes = options->kv_memory;
+    engine.prefix_cache = options->prefix_cache;
+    engine.script = options->script;
     engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
     engine.cann = program->cann;
     engine.log = log_to_stderr;

@@ -6,11 +6,13 @@
 #include "cli/program.h"
 
 struct model_options {
-    const char *model, *tokenizer, *device, *cpu_level, *cpu_list;
+    const char *model, *tokenizer, *device, *cpu_level, *cpu_list, *script;
     uint32_t threads, ctx;
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned dtype;           /* enum vinci_npu_dtype */
     bool use_fp16;
+    uint64_t kv_memory; /* bytes, 0: the engine's own limit */
+    bool prefix_cache;
     unsigned log_level; /* enum vinci_log_level */
 };
 

@@ -12,17 +12,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 const struct program_variable program_variables[] = {
-    {"MODELSCOPE_CACHE", "where models fetched by ModelScope's tools are looked for, instead of "
+    {"MODELSCOPE_CACHE", "where ModelScope's models are kept and looked for, instead of "
                          "~/.cache/modelscope/hub"},
-    {"HF_HUB_CACHE", "where models fetched by Hugging Face's tools are looked for, instead of "
+    {"HF_HUB_CACHE", "where Hugging Face's models are kept and looked for, instead of "
                      "$HF_HOME/hub"},
     {"HF_HOME", "Hugging Face's folder, instead of ~/.cache/huggingface"},
+    {"MODELSCOPE_DOMAIN", "host, or address with http:// or https://, to fetch ModelScope's models "
+                          "from, instead of www.modelscope.cn"},
+    {"HF_ENDPOINT", "address to fetch Hugging Face's models from, instead of "
+                    "https://huggingface.co"},
+    {"MODELSCOPE_API_TOKEN", "access token for ModelScope"},
+    {"HF_TOKEN", "access token for Hugging Face; without it, the one in $HF_TOKEN_PATH or "
+                 "$HF_HOME/token"},
+    {"SSL_CERT_FILE", "certificates to trust when fetching, instead of the system's"},
+    {"https_proxy", "proxy for fetching; also http_proxy, all_proxy and no_proxy"},
     {"XDG_CACHE_HOME", "what replaces ~/.cache for Hugging Face's folder"},
     {"XDG_STATE_HOME", "what replaces ~/.local/state for the history of 'vinci chat'"},
+    {"NOTIFY_SOCKET", "where 'vinci serve' tells systemd that it is ready"},
     {"ASCEND_HOME_PATH",
      "where CANN, the software of Ascend NPUs, is installed; set by its set_env.sh"},
     {"ASCEND_TOOLKIT_HOME", "the same, of older versions"},
@@ -107,6 +119,8 @@ static bool find_caches(struct program *program)
                                                        : joined(cache, "modelscope/hub");
     program->huggingface =
         variable("HF_HUB_CACHE") ? strdup(variable("HF_HUB_CACHE")) : joined(hf_home, "hub");
+    program->hubs.huggingface_token_file =
+        variable("HF_TOKEN_PATH") ? strdup(variable("HF_TOKEN_PATH")) : joined(hf_home, "token");
     bool ok = !home || (cache && hf_home && program->modelscope && program->huggingface);
     free(cache);
     free(hf_home);
@@ -121,6 +135,15 @@ static bool find_state(struct program *program)
     const char *home = variable("HOME"), *xdg = variable("XDG_STATE_HOME");
     program->state_folder = xdg ? joined(xdg, "vinci") : joined(home, ".local/state/vinci");
     return program->state_folder || (!xdg && !home);
+}
+
+static void find_hubs(struct program_hubs *hubs)
+{
+    hubs->modelscope_domain = variable("MODELSCOPE_DOMAIN");
+    hubs->huggingface_endpoint = variable("HF_ENDPOINT");
+    hubs->modelscope_token = variable("MODELSCOPE_API_TOKEN");
+    hubs->huggingface_token = variable("HF_TOKEN");
+    hubs->ca_file = variable("SSL_CERT_FILE");
 }
 
 enum vinci_status program_init(struct program *program, struct vinci_error *err)
@@ -141,6 +164,8 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     program->progress = isatty(STDERR_FILENO) && !dumb;
     program->redraw = isatty(STDOUT_FILENO) && !dumb;
     program->color = program->progress && !program->no_color;
+    program->notify_socket = variable("NOTIFY_SOCKET");
+    find_hubs(&program->hubs);
     if (!find_caches(program) || !find_state(program))
         return fail_memory(err, 4096, "the environment");
     return VINCI_OK;
@@ -149,9 +174,26 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
 void program_release(struct program *program)
 {
     free(program->state_folder);
+    free(program->hubs.huggingface_token_file);
     free(program->modelscope);
     free(program->huggingface);
     *program = (struct program){0};
+}
+
+/* A datagram to a socket whose name may be abstract, then written with '@'. */
+void program_notify(const struct program *program, const char *state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t n = program->notify_socket ? strlen(program->notify_socket) : 0;
+    if (n < 2 || n >= sizeof address.sun_path) return;
+    memcpy(address.sun_path, program->notify_socket, n);
+    if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return;
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+    (void)sent; /* nobody to tell it to */
+    close(fd);
 }
 
 bool output(const char *bytes, size_t n)

@@ -10,7 +10,9 @@
 #include "base/status.h"
 
 struct program {
-    const char *operand;     /* the command's operand, NULL if none was given */
+    const char *operand; /* the command's first operand, NULL if none was given */
+    char **operands;     /* all of them */
+    int n_operands;
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
     struct vinci_cann_places cann;
     bool color;         /* standard error is a terminal that shows colours */
@@ -19,6 +21,13 @@ struct program {
     bool no_color;      /* asked for by the environment */
     char *state_folder; /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
+    const char *notify_socket; /* of the service manager that started us; NULL: none */
+    struct program_hubs {
+        const char *modelscope_domain, *huggingface_endpoint; /* NULL: the hubs themselves */
+        const char *modelscope_token, *huggingface_token;     /* NULL: none */
+        char *huggingface_token_file;                         /* may not exist */
+        const char *ca_file;                                  /* NULL: the system's */
+    } hubs;
 };
 
 /* Reads the environment; opens what is missing of descriptors 0, 1 and 2 (in a way that reading or
@@ -28,6 +37,9 @@ struct program {
  *   SIGBUS           says that a mapped file shrank, exit code VINCI_IO */
 enum vinci_status program_init(struct program *program, struct vinci_error *err);
 void program_release(struct program *program);
+
+/* Tells the service manager a state, such as "READY=1" (sd_notify(3)); without one, nothing. */
+void program_notify(const struct program *program, const char *state);
 
 /* Ctrl-C was pressed. */
 bool interrupted(void);

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "engine/scheduler.h"
+#include "engine/script.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 
 enum { DEFAULT_BATCH = 512, DEFAULT_SEQS = 16, MAX_BATCH = 8192, MAX_SEQS = 1024 };
+#define DEFAULT_CACHED_BYTES (UINT64_C(2) << 30)
 
 double seconds_now(void)
 {
@@ -65,6 +67,16 @@ static enum vinci_status create_device(struct vinci_engine *engine,
                              &engine->cpu_level, err);
 }
 
+/* Most that the prefix cache keeps. Pages that were never used take no memory, so without a limit
+ * of the user's it must not grow to whatever n_seqs sequences could need. */
+static uint64_t cached_bytes(const struct vinci_engine *engine,
+                             const struct vinci_engine_options *options)
+{
+    uint64_t all = engine->cache->n_bytes_max;
+    if (options->kv_bytes) return all;
+    return all / 2 < DEFAULT_CACHED_BYTES ? all / 2 : DEFAULT_CACHED_BYTES;
+}
+
 enum vinci_status vinci_engine_open(struct vinci_engine **out,
                                     const struct vinci_engine_options *options,
                                     struct vinci_error *err)
@@ -83,11 +95,16 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
     if (status == VINCI_OK) status = create_device(engine, options, err);
     if (status == VINCI_OK)
         status = kv_cache_create(&engine->cache, engine->device, &engine->model->config,
-                                 options->kv_type, &engine->limits, err);
+                                 options->kv_type, &engine->limits, options->kv_bytes, err);
     if (status == VINCI_OK)
         status = forward_create(&engine->forward, engine->model, engine->device, engine->cache,
                                 &engine->limits, err);
+    if (status == VINCI_OK && options->prefix_cache)
+        status = prefix_cache_create(&engine->prefixes, engine->cache,
+                                     cached_bytes(engine, options), err);
     if (status == VINCI_OK) status = scheduler_create(&engine->scheduler, engine, err);
+    if (status == VINCI_OK && options->script)
+        status = script_open(&engine->script, options->script, err);
     if (status != VINCI_OK) {
         vinci_engine_close(engine);
         return status;
@@ -105,6 +122,8 @@ void vinci_engine_close(struct vinci_engine *engine)
 {
     if (!engine) return;
     scheduler_destroy(engine->scheduler);
+    script_close(engine->script);
+    prefix_cache_destroy(engine->prefixes);
     forward_destroy(engine->forward);
     kv_cache_destroy(engine->cache);
     if (engine->device) engine->device->ops->destroy(engine->device);
@@ -120,16 +139,14 @@ const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *eng
 
 void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info)
 {
-    *info = (struct vinci_engine_info){
-        .n_threads = engine->device->n_threads,
-        .n_ctx = engine->limits.n_ctx,
-        .n_batch = engine->limits.n_batch,
-        .n_seqs = engine->limits.n_seqs,
-        .load_seconds = engine->load_seconds,
-        .kv_bytes = kv_cache_bytes(engine->cache),
-        .kv_bytes_peak = engine->cache->n_bytes_peak,
-        .scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes,
-    };
+    scheduler_info(engine->scheduler, info);
+    info->n_threads = engine->device->n_threads;
+    info->n_ctx = engine->limits.n_ctx;
+    info->n_batch = engine->limits.n_batch;
+    info->n_seqs = engine->limits.n_seqs;
+    info->load_seconds = engine->load_seconds;
+    info->kv_bytes_max = engine->cache->n_bytes_max;
+    info->scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes;
     snprintf(info->device, sizeof info->device, "%s", engine->device->name);
     snprintf(info->cpu_level, sizeof info->cpu_level, "%s", engine->cpu_level);
 }

@@ -4,17 +4,21 @@
 #define VINCI_ENGINE_ENGINE_H
 
 #include "engine/forward.h"
+#include "engine/prefix_cache.h"
 
 #include <pthread.h>
 
 struct scheduler;
+struct script;
 
 struct vinci_engine {
     struct model *model;
     struct device *device;
     struct kv_cache *cache;
+    struct prefix_cache *prefixes; /* NULL: requests share nothing */
     struct forward *forward;
     struct scheduler *scheduler;
+    struct script *script; /* NULL: the model chooses */
     struct device_limits limits;
     struct vinci_model_info model_info;
     const char *cpu_level;

@@ -218,7 +218,6 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
     run_output(forward, &step, recorded, logits);
     status = device->ops->end(device, err);
     if (status != VINCI_OK) return status;
-    for (uint32_t s = 0; s < n_seqs; s++)
-        kv_seq_advance(seqs[s].kv, forward->cache, seqs[s].n_tokens);
+    for (uint32_t s = 0; s < n_seqs; s++) kv_seq_advance(seqs[s].kv, seqs[s].n_tokens);
     return VINCI_OK;
 }

@@ -7,13 +7,12 @@
 
 enum { CHECKPOINTS_A_SEQ = 8 /* what the window pool has room for, beside the sequence itself */ };
 
-static uint32_t pages_for(const struct kv_cache *cache, uint32_t n_positions)
+uint32_t kv_pages_for(const struct kv_cache *cache, uint32_t n_positions)
 {
     return n_positions / cache->page + (n_positions % cache->page != 0);
 }
 
-/* The first window page that a token at `position` or later still sees. */
-static uint32_t first_window_page(const struct kv_cache *cache, uint32_t position)
+uint32_t kv_first_window_page(const struct kv_cache *cache, uint32_t position)
 {
     uint32_t seen = cache->sliding_window - 1; /* before the token's own position */
     return position > seen ? (position - seen) / cache->page : 0;
@@ -56,16 +55,56 @@ static int32_t take(struct page_pool *pool)
     return page;
 }
 
-static void release(struct page_pool *pool, int32_t *page)
+void kv_page_release(struct page_pool *pool, int32_t *page)
 {
     if (*page < 0) return;
     if (--pool->refs[*page] == 0) pool->free_pages[pool->n_free++] = *page;
     *page = -1;
 }
 
+int32_t kv_page_share(struct page_pool *pool, int32_t page)
+{
+    pool->refs[page]++;
+    return page;
+}
+
+/* Bytes of a page with so many layers: known to the device alone, so a pool of one is asked. */
+static enum vinci_status page_bytes(struct device *device, uint32_t n_layers,
+                                    enum vinci_kv_type type, uint64_t *n_bytes,
+                                    struct vinci_error *err)
+{
+    struct kv_pool *one = NULL;
+    size_t n_pages = 1;
+    enum vinci_status status =
+        device->ops->kv_pool_create(device, &one, n_layers, 1, &n_pages, type, err);
+    if (status == VINCI_OK) *n_bytes = device->ops->kv_page_bytes(one);
+    device->ops->kv_pool_destroy(device, one);
+    return status;
+}
+
+/* How many pages of either kind: those wanted, or fewer (more full ones, if there is room for them)
+ * within max_bytes, but not less than one sequence needs. */
+static enum vinci_status limit_pages(uint64_t max_bytes, uint64_t full_bytes, uint64_t window_bytes,
+                                     const uint64_t least[2], uint64_t wanted[2],
+                                     struct vinci_error *err)
+{
+    uint64_t least_bytes = least[0] * full_bytes + least[1] * window_bytes;
+    if (max_bytes < least_bytes)
+        return fail(err, VINCI_LIMIT,
+                    "memory for keys and values: one sequence needs %llu bytes, %llu are allowed; "
+                    "allow more or use a smaller context",
+                    (unsigned long long)least_bytes, (unsigned long long)max_bytes);
+    uint64_t left = max_bytes - least_bytes, more = wanted[1] - least[1];
+    if (window_bytes && more > left / 2 / window_bytes) more = left / 2 / window_bytes;
+    wanted[1] = least[1] + more;
+    if (full_bytes) wanted[0] = least[0] + (left - more * window_bytes) / full_bytes;
+    return VINCI_OK;
+}
+
 enum vinci_status kv_cache_create(struct kv_cache **out, struct device *device,
                                   const struct model_config *config, enum vinci_kv_type type,
-                                  const struct device_limits *limits, struct vinci_error *err)
+                                  const struct device_limits *limits, uint64_t max_bytes,
+                                  struct vinci_error *err)
 {
     *out = NULL;
     struct kv_cache *cache = array_new_zero(1, sizeof *cache);
@@ -77,17 +116,27 @@ enum vinci_status kv_cache_create(struct kv_cache **out, struct device *device,
 
     uint32_t n_window_layers = 0;
     for (uint32_t i = 0; i < config->n_layers; i++) n_window_layers += config->layer_is_sliding[i];
-    uint64_t a_seq = pages_for(cache, limits->n_ctx), n_seqs = limits->n_seqs;
-    uint64_t window = pages_for(cache, config->sliding_window) + 1;
-    uint64_t a_seq_window = window + pages_for(cache, limits->n_batch) + 1;
+    uint64_t a_seq = kv_pages_for(cache, limits->n_ctx), n_seqs = limits->n_seqs;
+    uint64_t window = kv_pages_for(cache, config->sliding_window) + 1;
+    uint64_t a_seq_window = window + kv_pages_for(cache, limits->n_batch) + 1;
     if (a_seq_window > a_seq) a_seq_window = a_seq;
+    uint64_t wanted[] = {n_seqs * (a_seq + 1),
+                         n_seqs * (a_seq_window + CHECKPOINTS_A_SEQ * window)};
+    uint64_t least[] = {a_seq + 1, a_seq_window + CHECKPOINTS_A_SEQ * window};
+    uint64_t full_bytes = 0, window_bytes = 0;
+    enum vinci_status status =
+        page_bytes(device, config->n_layers - n_window_layers, type, &full_bytes, err);
+    if (status == VINCI_OK) status = page_bytes(device, n_window_layers, type, &window_bytes, err);
+    if (status == VINCI_OK && max_bytes)
+        status = limit_pages(max_bytes, full_bytes, window_bytes, least, wanted, err);
     /* The window pool first: it is small, and the full one takes what a device has left. */
-    uint64_t n_window_pages = n_seqs * (a_seq_window + CHECKPOINTS_A_SEQ * window);
-    enum vinci_status status = pool_init(&cache->window, device, n_window_layers, n_window_pages,
-                                         n_window_pages, type, err);
     if (status == VINCI_OK)
-        status = pool_init(&cache->full, device, config->n_layers - n_window_layers, a_seq + 1,
-                           n_seqs * (a_seq + 1), type, err);
+        status =
+            pool_init(&cache->window, device, n_window_layers, wanted[1], wanted[1], type, err);
+    if (status == VINCI_OK)
+        status = pool_init(&cache->full, device, config->n_layers - n_window_layers, least[0],
+                           wanted[0], type, err);
+    cache->n_bytes_max = cache->full.n_pages * full_bytes + cache->window.n_pages * window_bytes;
     if (status != VINCI_OK) {
         kv_cache_destroy(cache);
         return status;
@@ -109,6 +158,13 @@ static uint64_t pool_bytes(const struct page_pool *pool, const struct device *de
     return (uint64_t)(pool->n_pages - pool->n_free) * device->ops->kv_page_bytes(pool->kv);
 }
 
+uint64_t kv_pages_bytes(const struct kv_cache *cache, uint64_t n_full, uint64_t n_window)
+{
+    const struct device *device = cache->device;
+    return n_full * device->ops->kv_page_bytes(cache->full.kv) +
+           n_window * device->ops->kv_page_bytes(cache->window.kv);
+}
+
 uint64_t kv_cache_bytes(const struct kv_cache *cache)
 {
     return pool_bytes(&cache->full, cache->device) + pool_bytes(&cache->window, cache->device);
@@ -119,7 +175,7 @@ uint64_t kv_cache_bytes(const struct kv_cache *cache)
 enum vinci_status kv_seq_create(struct kv_seq **out, const struct kv_cache *cache,
                                 struct vinci_error *err)
 {
-    size_t n = pages_for(cache, cache->n_ctx);
+    size_t n = kv_pages_for(cache, cache->n_ctx);
     *out = NULL;
     struct kv_seq *seq = array_new_zero(1, sizeof *seq);
     if (!seq) return fail_memory(err, sizeof *seq, "a sequence");
@@ -140,8 +196,8 @@ static void drop_pages(struct kv_seq *seq, struct kv_cache *cache, uint32_t n_ke
 {
     while (seq->n_pages > n_kept) {
         seq->n_pages--;
-        release(&cache->full, &seq->full_pages[seq->n_pages]);
-        release(&cache->window, &seq->window_pages[seq->n_pages]);
+        kv_page_release(&cache->full, &seq->full_pages[seq->n_pages]);
+        kv_page_release(&cache->window, &seq->window_pages[seq->n_pages]);
     }
     if (seq->window_first > seq->n_pages) seq->window_first = seq->n_pages;
 }
@@ -162,7 +218,7 @@ static bool own_page(struct page_pool *pool, struct device *device, int32_t *pag
     if (pool->n_free == 0) return false;
     int32_t copy = take(pool);
     device->ops->kv_page_copy(device, pool->kv, copy, *page);
-    release(pool, page);
+    kv_page_release(pool, page);
     *page = copy;
     return true;
 }
@@ -174,7 +230,8 @@ enum vinci_status kv_seq_reserve(struct kv_seq *seq, struct kv_cache *cache, uin
         return fail(err, VINCI_LIMIT,
                     "the context is full: %u positions of %u are used, %u more were asked for",
                     seq->n_positions, cache->n_ctx, n);
-    uint32_t n_pages = pages_for(cache, seq->n_positions + n), first_new = seq->n_pages;
+    kv_seq_trim(seq, cache);
+    uint32_t n_pages = kv_pages_for(cache, seq->n_positions + n), first_new = seq->n_pages;
     if (seq->n_positions % cache->page != 0) {
         uint32_t last = seq->n_positions / cache->page;
         if (!own_page(&cache->full, cache->device, &seq->full_pages[last]) ||
@@ -199,23 +256,37 @@ used_up:
                 cache->window.n_pages - cache->window.n_free, cache->window.n_pages);
 }
 
-void kv_seq_advance(struct kv_seq *seq, struct kv_cache *cache, uint32_t n)
+void kv_seq_advance(struct kv_seq *seq, uint32_t n)
 {
     seq->n_positions += n;
-    uint32_t first = first_window_page(cache, seq->n_positions);
+}
+
+void kv_seq_trim(struct kv_seq *seq, struct kv_cache *cache)
+{
+    uint32_t first = kv_first_window_page(cache, seq->n_positions);
     for (; seq->window_first < first && seq->window_first < seq->n_pages; seq->window_first++)
-        release(&cache->window, &seq->window_pages[seq->window_first]);
+        kv_page_release(&cache->window, &seq->window_pages[seq->window_first]);
+}
+
+void kv_seq_begin(struct kv_seq *seq, struct kv_cache *cache, uint32_t n,
+                  const int32_t *window_pages, uint32_t n_window)
+{
+    seq->n_positions = n;
+    seq->n_pages = kv_pages_for(cache, n);
+    seq->window_first = seq->n_pages - n_window;
+    for (uint32_t i = 0; i < n_window; i++)
+        seq->window_pages[seq->window_first + i] = kv_page_share(&cache->window, window_pages[i]);
 }
 
 bool kv_seq_can_rewind(const struct kv_seq *seq, const struct kv_cache *cache, uint32_t n)
 {
-    return n <= seq->n_positions && (n == 0 || first_window_page(cache, n) >= seq->window_first);
+    return n <= seq->n_positions && (n == 0 || kv_first_window_page(cache, n) >= seq->window_first);
 }
 
 void kv_seq_rewind(struct kv_seq *seq, struct kv_cache *cache, uint32_t n)
 {
     seq->n_positions = n;
-    drop_pages(seq, cache, pages_for(cache, n));
+    drop_pages(seq, cache, kv_pages_for(cache, n));
     if (n == 0) seq->window_first = 0;
 }
 
@@ -224,8 +295,8 @@ void kv_seq_rewind(struct kv_seq *seq, struct kv_cache *cache, uint32_t n)
 enum vinci_status kv_checkpoint_take(struct kv_checkpoint *checkpoint, const struct kv_seq *seq,
                                      struct kv_cache *cache, struct vinci_error *err)
 {
-    uint32_t first = first_window_page(cache, seq->n_positions);
-    uint32_t n = pages_for(cache, seq->n_positions) - first;
+    uint32_t first = kv_first_window_page(cache, seq->n_positions);
+    uint32_t n = kv_pages_for(cache, seq->n_positions) - first;
     int32_t *pages = array_new(n, sizeof *pages);
     if (!pages) return fail_memory(err, n * sizeof *pages, "a checkpoint");
     for (uint32_t i = 0; i < n; i++) {
@@ -241,7 +312,8 @@ void kv_seq_restore(struct kv_seq *seq, struct kv_cache *cache,
                     const struct kv_checkpoint *checkpoint)
 {
     kv_seq_rewind(seq, cache, checkpoint->n_positions);
-    for (uint32_t i = 0; i < seq->n_pages; i++) release(&cache->window, &seq->window_pages[i]);
+    for (uint32_t i = 0; i < seq->n_pages; i++)
+        kv_page_release(&cache->window, &seq->window_pages[i]);
     for (uint32_t i = 0; i < checkpoint->n; i++) {
         seq->window_pages[checkpoint->first + i] = checkpoint->pages[i];
         cache->window.refs[checkpoint->pages[i]]++;
@@ -251,7 +323,8 @@ void kv_seq_restore(struct kv_seq *seq, struct kv_cache *cache,
 
 void kv_checkpoint_drop(struct kv_checkpoint *checkpoint, struct kv_cache *cache)
 {
-    for (uint32_t i = 0; i < checkpoint->n; i++) release(&cache->window, &checkpoint->pages[i]);
+    for (uint32_t i = 0; i < checkpoint->n; i++)
+        kv_page_release(&cache->window, &checkpoint->pages[i]);
     free(checkpoint->pages);
     *checkpoint = (struct kv_checkpoint){0};
 }

@@ -21,6 +21,7 @@ struct kv_cache {
     uint32_t sliding_window, n_ctx;
     uint32_t page;         /* positions in a page: the device's kv_page */
     uint64_t n_bytes_peak; /* most that was in use at once */
+    uint64_t n_bytes_max;  /* of all pages */
 };
 
 /* One sequence. Page i of a kind holds positions [page * i, page * (i + 1)). */
@@ -38,10 +39,22 @@ struct kv_checkpoint {
     int32_t *pages; /* [n] */
 };
 
+/* max_bytes: most for all pages, at least what one sequence of n_ctx needs (else LIMIT); 0: as much
+ * as n_seqs such sequences need. */
 enum vinci_status kv_cache_create(struct kv_cache **out, struct device *device,
                                   const struct model_config *config, enum vinci_kv_type type,
-                                  const struct device_limits *limits, struct vinci_error *err);
+                                  const struct device_limits *limits, uint64_t max_bytes,
+                                  struct vinci_error *err);
 void kv_cache_destroy(struct kv_cache *cache);
+
+/* Pages of n positions; the first window page that a token at `position` or later still sees. */
+uint32_t kv_pages_for(const struct kv_cache *cache, uint32_t n_positions);
+uint32_t kv_first_window_page(const struct kv_cache *cache, uint32_t position);
+uint64_t kv_pages_bytes(const struct kv_cache *cache, uint64_t n_full, uint64_t n_window);
+
+/* One more reference to a page; one less, and *page = -1. */
+int32_t kv_page_share(struct page_pool *pool, int32_t page);
+void kv_page_release(struct page_pool *pool, int32_t *page);
 
 /* Bytes of the pages in use. */
 uint64_t kv_cache_bytes(const struct kv_cache *cache);
@@ -55,8 +68,16 @@ void kv_seq_destroy(struct kv_seq *seq, struct kv_cache *cache);
 enum vinci_status kv_seq_reserve(struct kv_seq *seq, struct kv_cache *cache, uint32_t n,
                                  struct vinci_error *err);
 
-/* The n reserved positions are written now; window pages that nothing will see are given back. */
-void kv_seq_advance(struct kv_seq *seq, struct kv_cache *cache, uint32_t n);
+/* The n reserved positions are written now. */
+void kv_seq_advance(struct kv_seq *seq, uint32_t n);
+
+/* Gives window pages back that nothing will see; kv_seq_reserve does it too. */
+void kv_seq_trim(struct kv_seq *seq, struct kv_cache *cache);
+
+/* Makes an empty sequence have n positions and these window pages, shared with others; the caller
+ * shares full_pages[0 .. pages of n). */
+void kv_seq_begin(struct kv_seq *seq, struct kv_cache *cache, uint32_t n,
+                  const int32_t *window_pages, uint32_t n_window);
 
 /* True if the sequence can go back to n positions with what it has. */
 bool kv_seq_can_rewind(const struct kv_seq *seq, const struct kv_cache *cache, uint32_t n);

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "engine/scheduler.h"
+#include "engine/script.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,20 @@ static enum vinci_status check_options(const struct vinci_engine *engine,
     return VINCI_OK;
 }
 
+/* Either the script's answer or what constrains the model's. */
+static enum vinci_status create_choice(struct vinci_request *request,
+                                       const struct vinci_request_options *options,
+                                       struct vinci_error *err)
+{
+    const struct script *script = request->engine->script;
+    uint32_t n_vocab = request->engine->model->config.n_vocab;
+    if (!script) return constraint_create(&request->constraint, options, n_vocab, err);
+    size_t n_words = (n_vocab + 31) / 32;
+    request->scripted_mask = array_new_zero(n_words, sizeof(uint32_t));
+    if (!request->scripted_mask) return fail_memory(err, n_words * 4, "a request's script");
+    return script_answer(script, options, n_vocab, &request->scripted, &request->n_scripted, err);
+}
+
 enum vinci_status request_create(struct vinci_request **out, struct vinci_engine *engine,
                                  const struct vinci_request_options *options,
                                  struct vinci_error *err)
@@ -58,15 +73,17 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
     request->options = *options;
     request->session = options->session;
     request->owns_session = !options->session;
-    request->prompt = copy_ids(options->prompt, options->n_prompt);
+    request->all = copy_ids(options->prompt, options->n_prompt);
+    request->capacity = options->n_prompt;
     request->stop_tokens = copy_ids(options->stop_tokens, options->n_stop_tokens);
-    if (!request->prompt || !request->stop_tokens)
+    if (!request->all || !request->stop_tokens)
         status = fail_memory(err, options->n_prompt * sizeof(int32_t), "a request's prompt");
     if (status == VINCI_OK)
         status = sampler_create(&request->sampler, &options->sampling,
                                 engine->model->config.n_vocab, options->n_top_logprobs, err);
     if (status == VINCI_OK)
         status = stop_create(&request->stop, options->stop_strings, options->n_stop_strings, err);
+    if (status == VINCI_OK) status = create_choice(request, options, err);
     if (status == VINCI_OK && request->owns_session)
         status = vinci_session_open(&request->session, engine, err);
     if (status == VINCI_OK && atomic_exchange(&request->session->in_use, true))
@@ -77,9 +94,11 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
         return status;
     }
     for (size_t i = 0; i < options->n_prompt; i++)
-        sampler_accept(request->sampler, request->prompt[i], true);
-    request->options.prompt = request->prompt;
+        sampler_accept(request->sampler, request->all[i], true);
+    request->options.prompt = NULL; /* `all` begins with it */
     request->options.stop_tokens = request->stop_tokens;
+    request->options.grammar = NULL;             /* the constraint retains it */
+    request->options.turn = NULL;                /* and has copied this */
     request->options.stop_strings = NULL;        /* the matcher has its own copy */
     request->options.sampling.logit_bias = NULL; /* and so has the sampler */
     request->result.n_prompt = options->n_prompt;
@@ -101,9 +120,11 @@ void request_destroy(struct vinci_request *request)
     if (request->owns_session) vinci_session_close(request->session);
     sampler_free(request->sampler);
     stop_free(request->stop);
-    free(request->prompt);
+    constraint_free(request->constraint);
+    free(request->scripted);
+    free(request->scripted_mask);
+    free(request->all);
     free(request->stop_tokens);
-    free(request->tokens);
     free(request);
 }
 
@@ -125,14 +146,16 @@ void request_fail(struct vinci_request *request, const struct vinci_error *error
 
 static bool note_token(struct vinci_request *request, int32_t token)
 {
-    if (request->n_tokens == request->capacity) {
-        size_t capacity = request->capacity ? 2 * request->capacity : 64;
-        int32_t *tokens = realloc(request->tokens, capacity * sizeof *tokens);
-        if (!tokens) return false;
-        request->tokens = tokens;
+    size_t n = request_n_known(request);
+    if (n == request->capacity) {
+        size_t capacity = n + n / 2 + 64;
+        int32_t *all = realloc(request->all, capacity * sizeof *all);
+        if (!all) return false;
+        request->all = all;
         request->capacity = capacity;
     }
-    request->tokens[request->n_tokens++] = token;
+    request->all[n] = token;
+    request->n_tokens++;
     return true;
 }
 
@@ -175,8 +198,10 @@ static enum vinci_status show_bytes(struct vinci_request *request, const char *b
     return status;
 }
 
-static enum vinci_status show_token(struct vinci_request *request, int32_t token, struct buf *text,
-                                    enum vinci_finish *finish, struct vinci_error *err)
+/* `done`: the constraint lets nothing follow. */
+static enum vinci_status show_token(struct vinci_request *request, int32_t token, bool done,
+                                    struct buf *text, enum vinci_finish *finish,
+                                    struct vinci_error *err)
 {
     const struct vinci_tokenizer *tokenizer = request->options.tokenizer;
     struct stop_text shown = {"", 0, -1};
@@ -186,9 +211,42 @@ static enum vinci_status show_token(struct vinci_request *request, int32_t token
     if (tokenizer && !vinci_token_is_special(tokenizer, token) && !is_stop_token(request, token))
         bytes = vinci_token_bytes(tokenizer, token, &n);
     if (bytes) status = show_bytes(request, bytes, n, false, text, &shown, err);
-    *finish = finish_after(request, token, &shown);
+    *finish = done ? VINCI_FINISH_STOP : finish_after(request, token, &shown);
     if (status == VINCI_OK && *finish != VINCI_FINISH_NONE && shown.match < 0)
         status = show_bytes(request, "", 0, true, text, &shown, err);
+    return status;
+}
+
+/* As if the model had been sure: its log-probabilities are those of the model. */
+static enum vinci_status scripted_token(struct vinci_request *request, const float *logits,
+                                        int32_t *token, float *logprob, bool *done,
+                                        struct vinci_error *err)
+{
+    int32_t next = request->scripted[request->n_tokens];
+    uint32_t *mask = request->scripted_mask, bit = 1u << next % 32;
+    mask[next / 32] |= bit;
+    enum vinci_status status =
+        sampler_draw(request->sampler, logits, mask, request->n_tokens, token, logprob, err);
+    mask[next / 32] &= ~bit;
+    *done = request->n_tokens + 1 == request->n_scripted;
+    return status;
+}
+
+/* The next token, within the constraint; *done: nothing can follow it. */
+static enum vinci_status choose_token(struct vinci_request *request, const float *logits,
+                                      int32_t *token, float *logprob, bool *done,
+                                      struct vinci_error *err)
+{
+    struct constraint *constraint = request->constraint;
+    const uint32_t *allowed = NULL;
+    enum vinci_status status = VINCI_OK;
+    *done = false;
+    if (request->scripted) return scripted_token(request, logits, token, logprob, done, err);
+    if (constraint) status = constraint_mask(constraint, &allowed, err);
+    if (status == VINCI_OK)
+        status =
+            sampler_draw(request->sampler, logits, allowed, request->n_tokens, token, logprob, err);
+    if (status == VINCI_OK && constraint) status = constraint_accept(constraint, *token, done, err);
     return status;
 }
 
@@ -199,9 +257,10 @@ void request_next_token(struct vinci_request *request, const float *logits)
     int32_t token;
     float logprob = 0;
     enum vinci_finish finish = VINCI_FINISH_NONE;
+    bool done;
     size_t index = request->n_tokens;
 
-    if (sampler_draw(request->sampler, logits, NULL, index, &token, &logprob, &err) != VINCI_OK) {
+    if (choose_token(request, logits, &token, &logprob, &done, &err) != VINCI_OK) {
         request_fail(request, &err);
         return;
     }
@@ -210,12 +269,12 @@ void request_next_token(struct vinci_request *request, const float *logits)
         request->result.prefill_seconds = request->time_first_token - request->time_started;
     }
     if (!note_token(request, token)) {
-        fail_memory(&err, 2 * request->capacity * sizeof(int32_t), "the generated tokens");
+        fail_memory(&err, request->capacity * sizeof(int32_t), "the generated tokens");
         request_fail(request, &err);
         return;
     }
     sampler_accept(request->sampler, token, false);
-    if (show_token(request, token, &text, &finish, &err) != VINCI_OK) {
+    if (show_token(request, token, done, &text, &finish, &err) != VINCI_OK) {
         request_fail(request, &err);
         buf_free(&text);
         return;
@@ -255,7 +314,7 @@ void vinci_request_result(const struct vinci_request *request, struct vinci_requ
 const int32_t *vinci_request_tokens(const struct vinci_request *request, size_t *n)
 {
     *n = request->n_tokens;
-    return request->tokens;
+    return request->all + request->options.n_prompt;
 }
 
 void vinci_request_close(struct vinci_request *request)

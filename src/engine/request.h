@@ -3,6 +3,7 @@
 #ifndef VINCI_ENGINE_REQUEST_H
 #define VINCI_ENGINE_REQUEST_H
 
+#include "engine/constraint.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
 #include "engine/stop.h"
@@ -11,28 +12,43 @@
 
 enum request_state {
     REQUEST_QUEUED,
-    REQUEST_PREFILL, /* the session holds a part of the prompt */
-    REQUEST_DECODE,  /* the last token of `tokens` is to be appended next */
+    REQUEST_PREFILL, /* the session holds a part of what is known; with tokens that were generated
+                        before the request had to give its memory back */
+    REQUEST_DECODE,  /* the last token is to be appended next */
     REQUEST_DONE
 };
+
+struct share; /* scheduler.c */
 
 struct vinci_request {
     struct vinci_engine *engine;
     struct vinci_request_options options; /* the pointers that it copies are its own */
-    int32_t *prompt, *stop_tokens;        /* [options.n_prompt], [options.n_stop_tokens] */
+    int32_t *all; /* [capacity]: options.n_prompt tokens of the prompt, then n_tokens generated */
+    size_t n_tokens, capacity;
+    int32_t *stop_tokens; /* [options.n_stop_tokens] */
     struct vinci_session *session;
     bool owns_session, holds_session; /* made for it; marked as in use by it */
     struct sampler *sampler;
     struct stop_matcher *stop;
+    struct constraint *constraint; /* NULL: none */
     struct vinci_utf8_stream utf8;
-    int32_t *tokens; /* [capacity]: generated */
-    size_t n_tokens, capacity;
+    int32_t *scripted; /* [n_scripted]: what is generated instead of the model's choice, or NULL */
+    size_t n_scripted;
+    uint32_t *scripted_mask;          /* [(n_vocab + 31) / 32] the next of them alone */
     _Atomic enum request_state state; /* read by other threads */
     atomic_bool cancelled;
     struct vinci_request_result result;
+    struct share *share; /* of its fair_key, while it is in the scheduler's list */
+    uint64_t step;       /* the last one that it took part in */
     double time_submitted, time_started, time_first_token;
     struct vinci_request *next; /* in the scheduler's list */
 };
+
+/* Tokens that are known: the prompt and what was generated. */
+static inline size_t request_n_known(const struct vinci_request *request)
+{
+    return request->options.n_prompt + request->n_tokens;
+}
 
 /* Copies and checks the options; the session is made when none is given. */
 enum vinci_status request_create(struct vinci_request **out, struct vinci_engine *engine,

@@ -1,19 +1,34 @@
 /* scheduler.c - mixes decode tokens and prompt chunks of many requests into one step.
  *
- * Requests stand in one list in the order of submission; the first n_seqs unfinished ones are
- * served. What a request generates does not depend on who shares its steps: that is the numeric
- * contract, not the scheduler's doing. Two locks: `step` is held through a step, `list` while the
- * list changes, so that requests can be submitted and cancelled from callbacks. */
+ * Requests stand in one list in the order of submission; up to n_seqs of them run. When one can
+ * begin, it is the one with the highest priority; of equals, one of the key that has been given the
+ * fewest tokens; of these the first. A request begins when its prompt finds room in the KV cache,
+ * and generates as long as there is any: when there is none left, cached prefixes go, then the
+ * request that began last gives its pages back and waits to begin anew, with what it has generated
+ * as part of its prompt. None of this shows in what is generated: that is the numeric contract.
+ *
+ * Two locks: `step` is held through a step, `list` while the list changes, so that requests can be
+ * submitted and cancelled from callbacks. */
 #include "engine/scheduler.h"
 
 #include "base/buf.h"
 
 #include <stdlib.h>
 
+/* What the requests of one fair_key have been given. */
+struct share {
+    struct share *next;
+    uint64_t key;
+    size_t n_requests; /* in the list */
+    double n_tokens;
+};
+
 struct scheduler {
     struct vinci_engine *engine;
     pthread_mutex_t step, list;
     struct vinci_request *first, **last;
+    struct share *shares;
+    struct vinci_engine_info info; /* the counts; the rest as it was after the last step */
 
     /* This step: one entry a sequence. */
     struct vinci_request **requests; /* [n_seqs] */
@@ -22,6 +37,7 @@ struct scheduler {
     struct vinci_request **drawing;  /* [n_seqs] the requests they belong to */
     float *logits;                   /* [n_seqs, n_vocab] */
     uint32_t n_seqs, n_tokens, n_outputs;
+    uint64_t n_steps;
 };
 
 enum vinci_status scheduler_create(struct scheduler **out, struct vinci_engine *engine,
@@ -61,13 +77,46 @@ void scheduler_destroy(struct scheduler *s)
     free(s);
 }
 
-void scheduler_add(struct scheduler *s, struct vinci_request *request)
+/* A key that comes anew begins with what the least served one has had, so that nobody saves up. */
+static struct share *take_share(struct scheduler *s, uint64_t key)
+{
+    struct share *share = s->shares;
+    while (share && share->key != key) share = share->next;
+    if (!share) {
+        if (!(share = array_new_zero(1, sizeof *share))) return NULL;
+        share->key = key;
+        if (s->shares) share->n_tokens = s->shares->n_tokens;
+        for (const struct share *other = s->shares; other; other = other->next)
+            if (other->n_tokens < share->n_tokens) share->n_tokens = other->n_tokens;
+        share->next = s->shares;
+        s->shares = share;
+    }
+    share->n_requests++;
+    return share;
+}
+
+static void leave_share(struct scheduler *s, struct vinci_request *request)
+{
+    struct share **at = &s->shares, *share = request->share;
+    request->share = NULL;
+    if (!share || --share->n_requests > 0) return;
+    while (*at != share) at = &(*at)->next;
+    *at = share->next;
+    free(share);
+}
+
+enum vinci_status scheduler_add(struct scheduler *s, struct vinci_request *request,
+                                struct vinci_error *err)
 {
     pthread_mutex_lock(&s->list);
-    request->next = NULL;
-    *s->last = request;
-    s->last = &request->next;
+    request->share = take_share(s, request->options.fair_key);
+    if (request->share) {
+        request->next = NULL;
+        *s->last = request;
+        s->last = &request->next;
+    }
     pthread_mutex_unlock(&s->list);
+    return request->share ? VINCI_OK : fail_memory(err, sizeof(struct share), "a request");
 }
 
 /* Takes finished requests (or `only`) out of the list; they belong to whoever submitted them. */
@@ -77,6 +126,7 @@ static size_t sweep(struct scheduler *s, const struct vinci_request *only)
     struct vinci_request **at = &s->first;
     while (*at) {
         if (*at == only || vinci_request_done(*at)) {
+            leave_share(s, *at);
             *at = (*at)->next;
         } else {
             at = &(*at)->next;
@@ -96,16 +146,57 @@ void scheduler_remove(struct scheduler *s, struct vinci_request *request)
     pthread_mutex_unlock(&s->step);
 }
 
-/* ---- one step ------------------------------------------------------------------------------ */
+/* ---- memory -------------------------------------------------------------------------------- */
 
-static void start(struct vinci_request *request)
+static bool is_running(const struct vinci_request *request)
 {
-    request->time_started = seconds_now();
-    request->result.queue_seconds = request->time_started - request->time_submitted;
-    request->result.n_reused =
-        session_reuse(request->session, request->prompt, request->options.n_prompt);
-    atomic_store(&request->state, REQUEST_PREFILL);
+    return request->state == REQUEST_PREFILL || request->state == REQUEST_DECODE;
 }
+
+static uint32_t count_running(const struct scheduler *s)
+{
+    uint32_t n = 0;
+    for (const struct vinci_request *r = s->first; r; r = r->next) n += is_running(r);
+    return n;
+}
+
+/* True if a goes before b, which began later or is less important. */
+static bool outranks(const struct vinci_request *a, const struct vinci_request *b)
+{
+    if (a->options.priority != b->options.priority)
+        return a->options.priority > b->options.priority;
+    return a->time_started < b->time_started;
+}
+
+static void stop_running(struct scheduler *s, struct vinci_request *request)
+{
+    size_t n_kept;
+    (void)s;
+    session_rewind(request->session, 0, &n_kept);
+    atomic_store(&request->state, REQUEST_QUEUED);
+}
+
+/* Takes the pages of the last of those that `request` goes before and that have no part in this
+ * step. False if there is none. */
+static bool preempt(struct scheduler *s, const struct vinci_request *request)
+{
+    struct vinci_request *victim = NULL;
+    for (struct vinci_request *r = s->first; r; r = r->next)
+        if (is_running(r) && r->step != s->n_steps && r != request && outranks(request, r) &&
+            (!victim || outranks(victim, r)))
+            victim = r;
+    if (!victim) return false;
+    stop_running(s, victim);
+    s->info.n_preempted++;
+    return true;
+}
+
+static bool evict(struct scheduler *s)
+{
+    return s->engine->prefixes && prefix_cache_evict(s->engine->prefixes);
+}
+
+/* ---- one step ------------------------------------------------------------------------------ */
 
 /* Reserves the request's next n tokens and puts them into the step; false if it must wait. */
 static bool add(struct scheduler *s, struct vinci_request *request, const int32_t *tokens, size_t n,
@@ -113,8 +204,10 @@ static bool add(struct scheduler *s, struct vinci_request *request, const int32_
 {
     struct vinci_error err = {0};
     struct vinci_session *session = request->session;
-    enum vinci_status status = kv_seq_reserve(session->kv, s->engine->cache, (uint32_t)n, &err);
-    if (status == VINCI_NO_MEMORY && s->n_seqs > 0) return false; /* others will give pages back */
+    enum vinci_status status;
+    do status = kv_seq_reserve(session->kv, s->engine->cache, (uint32_t)n, &err);
+    while (status == VINCI_NO_MEMORY && (evict(s) || preempt(s, request)));
+    if (status == VINCI_NO_MEMORY && count_running(s) > 1) return false; /* they will give back */
     if (status == VINCI_OK) status = session_reserve(session, n, &err);
     if (status == VINCI_LIMIT) request_finish(request, VINCI_FINISH_CONTEXT);
     else if (status != VINCI_OK) request_fail(request, &err);
@@ -123,6 +216,8 @@ static bool add(struct scheduler *s, struct vinci_request *request, const int32_
     s->seqs[s->n_seqs] = (struct forward_seq){session->kv, tokens, (uint32_t)n};
     s->requests[s->n_seqs++] = request;
     s->n_tokens += (uint32_t)n;
+    request->step = s->n_steps;
+    request->share->n_tokens += (double)n;
     if (draws) {
         s->outputs[s->n_outputs] = s->n_tokens - 1;
         s->drawing[s->n_outputs++] = request;
@@ -132,11 +227,51 @@ static bool add(struct scheduler *s, struct vinci_request *request, const int32_
 
 static bool add_prompt(struct scheduler *s, struct vinci_request *request)
 {
-    size_t done = request->session->kv->n_positions, n = request->options.n_prompt - done;
+    size_t done = request->session->kv->n_positions, n = request_n_known(request) - done;
     size_t room = s->engine->limits.n_batch - s->n_tokens;
     bool whole = n <= room;
     if (room == 0) return false;
-    return add(s, request, request->prompt + done, whole ? n : room, whole);
+    return add(s, request, request->all + done, whole ? n : room, whole);
+}
+
+/* Takes up what is known already; false if the rest of the prompt finds no room now. */
+static bool start(struct scheduler *s, struct vinci_request *request, uint32_t n_running)
+{
+    const struct kv_cache *cache = s->engine->cache;
+    size_t n_known = request_n_known(request);
+    size_t n_reused = session_reuse_cached(request->session, request->all, n_known);
+    uint32_t needed =
+        kv_pages_for(cache, (uint32_t)n_known) + 1 + n_running; /* a page each to go on */
+    uint32_t held = request->session->kv->n_pages;
+    while (n_running > 0 && held + cache->full.n_free < needed)
+        if (!evict(s)) {
+            stop_running(s, request);
+            return false;
+        }
+    bool first = request->time_started == 0;
+    request->time_started = seconds_now();
+    if (first) {
+        request->result.queue_seconds = request->time_started - request->time_submitted;
+        request->result.n_reused = n_reused;
+        s->info.n_prompt_tokens += n_known;
+        s->info.n_reused_tokens += n_reused;
+    }
+    atomic_store(&request->state, REQUEST_PREFILL);
+    return true;
+}
+
+/* The next of the requests in this state that has no part in the step yet. */
+static struct vinci_request *choose(struct scheduler *s, enum request_state state)
+{
+    struct vinci_request *best = NULL;
+    for (struct vinci_request *r = s->first; r; r = r->next) {
+        if (r->state != state || r->step == s->n_steps) continue;
+        if (!best || r->options.priority > best->options.priority ||
+            (r->options.priority == best->options.priority && state == REQUEST_QUEUED &&
+             r->share->n_tokens < best->share->n_tokens))
+            best = r;
+    }
+    return best;
 }
 
 static void end_cancelled(struct scheduler *s)
@@ -146,24 +281,37 @@ static void end_cancelled(struct scheduler *s)
             request_finish(request, VINCI_FINISH_CANCELLED);
 }
 
-/* Decode tokens first: nobody who is generating waits for a prompt. */
+/* Decode tokens first: nobody who is generating waits for a prompt. Then prompts that were begun,
+ * then new ones. */
 static void plan(struct scheduler *s)
 {
-    uint32_t n_served = 0;
-    struct vinci_request *request = s->first, *end;
+    struct vinci_request *request;
     s->n_seqs = s->n_tokens = s->n_outputs = 0;
+    s->n_steps++;
     end_cancelled(s);
-    for (; request && n_served < s->engine->limits.n_seqs; request = request->next) {
-        if (vinci_request_done(request)) continue;
-        n_served++;
+    for (request = s->first; request; request = request->next)
         if (request->state == REQUEST_DECODE)
-            add(s, request, request->tokens + request->n_tokens - 1, 1, true);
+            add(s, request, request->all + request_n_known(request) - 1, 1, true);
+    while ((request = choose(s, REQUEST_PREFILL)))
+        if (!add_prompt(s, request)) break;
+    for (uint32_t n = count_running(s);
+         n < s->engine->limits.n_seqs && s->n_tokens < s->engine->limits.n_batch; n++) {
+        request = choose(s, REQUEST_QUEUED);
+        if (!request || !start(s, request, n) || !add_prompt(s, request)) break;
     }
-    end = request;
-    for (request = s->first; request != end; request = request->next) {
-        if (request->state == REQUEST_QUEUED) start(request);
-        if (request->state == REQUEST_PREFILL && !add_prompt(s, request)) break;
-    }
+}
+
+/* Positions of the sequence that others may begin with: at every PREFIX_STEP, and its end if
+ * `is_end`. */
+static void keep_prefixes(struct scheduler *s, const struct vinci_session *session,
+                          uint32_t n_before, bool is_end)
+{
+    struct prefix_cache *prefixes = s->engine->prefixes;
+    uint32_t n = session->kv->n_positions;
+    if (!prefixes) return;
+    for (uint32_t at = (n_before / PREFIX_STEP + 1) * PREFIX_STEP; at <= n; at += PREFIX_STEP)
+        prefix_cache_add(prefixes, session->kv, session->tokens, at);
+    if (is_end && n > 0) prefix_cache_add(prefixes, session->kv, session->tokens, n);
 }
 
 /* A finished request may be kept long by who submitted it; the pages of its own session are wanted
@@ -171,9 +319,11 @@ static void plan(struct scheduler *s)
 static void release_pages(struct scheduler *s)
 {
     size_t n_kept;
-    for (struct vinci_request *request = s->first; request; request = request->next)
-        if (vinci_request_done(request) && request->owns_session)
-            session_rewind(request->session, 0, &n_kept);
+    for (struct vinci_request *request = s->first; request; request = request->next) {
+        if (!vinci_request_done(request) || !request->owns_session) continue;
+        keep_prefixes(s, request->session, request->session->kv->n_positions, true);
+        session_rewind(request->session, 0, &n_kept);
+    }
 }
 
 static void fail_all(struct scheduler *s, const struct vinci_error *err)
@@ -188,11 +338,39 @@ static enum vinci_status run(struct scheduler *s, struct vinci_error *err)
                                             s->n_outputs, s->logits, err);
     for (uint32_t i = 0; i < s->n_seqs && status == VINCI_OK; i++) {
         struct vinci_session *session = s->requests[i]->session;
-        session_note(session, s->seqs[i].tokens, s->seqs[i].n_tokens);
-        if (session->kv->n_positions == s->requests[i]->options.n_prompt)
-            session_checkpoint(session);
+        uint32_t n = session->kv->n_positions, n_new = s->seqs[i].n_tokens;
+        bool is_prompt_end = n == s->requests[i]->options.n_prompt;
+        session_note(session, s->seqs[i].tokens, n_new);
+        if (is_prompt_end) session_checkpoint(session);
+        keep_prefixes(s, session, n - n_new, is_prompt_end);
+        kv_seq_trim(session->kv, s->engine->cache);
     }
     return status;
+}
+
+/* The engine's lock is held, and the list's. */
+static void note_memory(struct scheduler *s)
+{
+    const struct vinci_engine *engine = s->engine;
+    s->info.kv_bytes = kv_cache_bytes(engine->cache);
+    s->info.kv_bytes_peak = engine->cache->n_bytes_peak;
+    s->info.cached_bytes = engine->prefixes ? prefix_cache_bytes(engine->prefixes) : 0;
+    s->info.n_cached = engine->prefixes ? prefix_cache_n_nodes(engine->prefixes) : 0;
+}
+
+void scheduler_info(struct scheduler *s, struct vinci_engine_info *info)
+{
+    bool idle = pthread_mutex_trylock(&s->engine->lock) == 0;
+    pthread_mutex_lock(&s->list);
+    if (idle) note_memory(s);
+    *info = s->info;
+    for (const struct vinci_request *r = s->first; r; r = r->next) {
+        enum request_state state = atomic_load(&r->state);
+        info->n_running += state == REQUEST_PREFILL || state == REQUEST_DECODE;
+        info->n_waiting += state == REQUEST_QUEUED;
+    }
+    pthread_mutex_unlock(&s->list);
+    if (idle) pthread_mutex_unlock(&s->engine->lock);
 }
 
 enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_active,
@@ -217,8 +395,11 @@ enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_activ
 
     pthread_mutex_lock(&engine->lock);
     pthread_mutex_lock(&s->list);
+    s->info.n_steps = s->n_steps;
+    s->info.n_generated_tokens += status == VINCI_OK ? s->n_outputs : 0;
     release_pages(s);
     *n_active = sweep(s, NULL);
+    note_memory(s);
     pthread_mutex_unlock(&s->list);
     pthread_mutex_unlock(&engine->lock);
     pthread_mutex_unlock(&s->step);
@@ -234,7 +415,11 @@ enum vinci_status vinci_request_submit(struct vinci_request **out, struct vinci_
                                        struct vinci_error *err)
 {
     enum vinci_status status = request_create(out, engine, options, err);
-    if (status == VINCI_OK) scheduler_add(engine->scheduler, *out);
+    if (status == VINCI_OK) status = scheduler_add(engine->scheduler, *out, err);
+    if (status != VINCI_OK) {
+        request_destroy(*out);
+        *out = NULL;
+    }
     return status;
 }
 

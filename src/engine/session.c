@@ -77,6 +77,20 @@ size_t session_reuse(struct vinci_session *session, const int32_t *tokens, size_
     return kept;
 }
 
+size_t session_reuse_cached(struct vinci_session *session, const int32_t *tokens, size_t n)
+{
+    struct prefix_cache *prefixes = session->engine->prefixes;
+    size_t kept = session_reuse(session, tokens, n), n_cached, none;
+    if (!prefixes) return kept;
+    const struct prefix_node *node = prefix_cache_find(prefixes, tokens, n - 1, &n_cached);
+    if (!node || n_cached <= kept) return kept;
+    session_rewind(session, 0, &none);
+    if (session_reserve(session, n_cached, NULL) != VINCI_OK) return 0;
+    prefix_cache_restore(prefixes, node, session->kv);
+    session_note(session, tokens, n_cached);
+    return n_cached;
+}
+
 enum vinci_status session_reserve(struct vinci_session *session, size_t n, struct vinci_error *err)
 {
     size_t needed = session->kv->n_positions + n;
@@ -155,6 +169,7 @@ static enum vinci_status append_locked(struct vinci_session *session, const int3
         status = forward_step(engine->forward, &seq, 1, rows, n_rows, logits, err);
         if (status != VINCI_OK) break;
         session_note(session, tokens + first, chunk);
+        kv_seq_trim(session->kv, engine->cache);
         if (logits) logits += n_rows * n_vocab;
     }
     free(rows);

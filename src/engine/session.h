@@ -26,6 +26,9 @@ void session_rewind(struct vinci_session *session, size_t n, size_t *n_kept);
 /* Goes back to the longest prefix of tokens[n] that the session can keep, at most n - 1. */
 size_t session_reuse(struct vinci_session *session, const int32_t *tokens, size_t n);
 
+/* The same, or what the engine's prefix cache has if that is more. */
+size_t session_reuse_cached(struct vinci_session *session, const int32_t *tokens, size_t n);
+
 /* Room to note n more tokens. */
 enum vinci_status session_reserve(struct vinci_session *session, size_t n, struct vinci_error *err);
 

@@ -1,4 +1,5 @@
-/* hub_cache.c - finds a model that a hub's own tool has fetched, by its id.
+/* hub_cache.c - finds a model that `vinci pull` or a hub's own tool has fetched, by its id. A
+ * prefix ms: or hf: looks in that hub's cache alone.
  *
  *   ModelScope     ROOT/{owner}/{name} or ROOT/models/{owner}/{name}, with the dots of the name
  *                  turned to ___ (older releases keep the dots); some releases put a folder hub
@@ -161,21 +162,25 @@ enum vinci_status vinci_model_find(const char *name, const struct vinci_caches *
     enum vinci_status status = VINCI_OK;
     if (size) path[0] = '\0';
     if (exists(name)) return copy_path(name, path, size, err);
-    if (!parse_id(name, &search))
+    const char *id = name;
+    bool only_hf = strncmp(name, "hf:", 3) == 0, only_ms = strncmp(name, "ms:", 3) == 0;
+    if (only_hf || only_ms) id = name + 3;
+    if (!parse_id(id, &search))
         return fail(err, VINCI_NOT_FOUND,
                     "%s: there is no such file or folder, and it is no hub id like "
                     "openai-mirror/gpt-oss-20b",
                     name);
-    if (caches && caches->modelscope) search_modelscope(&search, caches->modelscope);
-    if (caches && caches->huggingface && !search.found && !search.no_memory)
+    if (caches && caches->modelscope && !only_hf) search_modelscope(&search, caches->modelscope);
+    if (caches && caches->huggingface && !only_ms && !search.found && !search.no_memory)
         search_huggingface(&search, caches->huggingface);
     if (search.no_memory) status = fail_memory(err, strlen(name), "a path");
     else if (search.found) status = copy_path(search.path.data, path, size, err);
     else
         status = fail(err, VINCI_NOT_FOUND,
                       "%s: no such file or folder, and not in the hubs' caches; looked at %s; "
-                      "`modelscope download --model %s` or `hf download %s` fetches it",
-                      name, search.looked.size ? search.looked.data : _("none"), name, name);
+                      "`vinci pull %s` fetches it from ModelScope, `vinci pull hf:%s` from Hugging "
+                      "Face",
+                      name, search.looked.size ? search.looked.data : _("none"), id, id);
     buf_free(&search.path);
     buf_free(&search.looked);
     return status;

@@ -96,7 +96,10 @@ enum vinci_status tokenizer_load(struct vinci_tokenizer **out, const struct file
     struct vinci_error inner = {0};
     struct vinci_tokenizer *tokenizer = array_new_zero(1, sizeof *tokenizer);
     if (!tokenizer) return fail_memory(err, sizeof *tokenizer, map->path);
+    tokenizer->trie = trie_slot_create();
     enum vinci_status status = lfs_pointer_check(map, &inner);
+    if (!status && !tokenizer->trie)
+        status = fail_memory(&inner, sizeof *tokenizer->trie, map->path);
     if (!status) status = read_format(tokenizer, map, &inner);
     if (!status) {
         *out = tokenizer;
@@ -127,5 +130,6 @@ void vinci_tokenizer_close(struct vinci_tokenizer *tokenizer)
     split_pattern_close(tokenizer->split);
     bpe_free(&tokenizer->bpe);
     vocab_free(&tokenizer->vocab);
+    trie_slot_free(tokenizer->trie);
     free(tokenizer);
 }

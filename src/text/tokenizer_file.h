@@ -6,11 +6,13 @@
 #include "text/bpe.h"
 #include "text/pretokenize.h"
 #include "text/vocab.h"
+#include "text/vocab_trie.h"
 
 struct vinci_tokenizer {
     struct vocab vocab;
     struct bpe bpe;
     struct split_pattern *split;
+    struct trie_slot *trie; /* for grammars */
 };
 
 /* One reader a format. Each leaves a finished vocabulary, finished merges and the split expression

@@ -150,6 +150,10 @@ answers "$thought<|channel|>commentary to=python <|message|>1+1<|call|>" "$final
 tool 'not a function' 'echo 25' 'Error: there is no function python; there are: get_weather"' --yes
 answers "$thought<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{city<|call|>" "$final"
 tool 'arguments that are no JSON' 'echo 25' 'Error: the arguments are not a JSON object: ' --yes
+answers "$thought<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{\\\"n\\\":\n 123456789012345678901234567890, \\\"x\\\": 0.1}<|call|>" "$final"
+tool 'numbers of any length' "cat >'$folder/given'; echo 25" '25"' --yes
+check 'numbers of any length: every digit' test "$(cat "$folder/given")" = \
+    '{"name":"get_weather","arguments":{"n":  123456789012345678901234567890, "x": 0.1}}'
 answers "$call" "$call" "$call" "$final"
 replay 'Weather?' --tools "$folder/tools" --tool-exec 'echo 25' --yes --tool-rounds 2 --json </dev/null
 says 'too many calls: the last is open' '"finish_reason":"tool_calls"' "$out"
@@ -252,25 +256,7 @@ expect 'no messages' 5 chat -m $model --load "$folder/bad" x
 
 # ---- a terminal ----
 
-terminal()
-{
-    tmux -L "vinci-test-$$" "$@"
-}
-
-# shows NAME TEXT: within ten seconds, on the screen.
-shows()
-{
-    tries=20
-    while [ $tries -gt 0 ]; do
-        terminal capture-pane -p >"$folder/screen" 2>&1
-        grep -qF -- "$2" "$folder/screen" && break
-        sleep 0.5
-        tries=$((tries - 1))
-    done
-    says "$1" "$2" "$folder/screen"
-}
-
-if [ -z "$RUN" ] && command -v tmux >/dev/null && locale -a 2>/dev/null | grep -qi '^C.utf-\?8$'; then
+if has_terminal; then
     answers "$call" "$thought<|channel|>final<|message|>It is **sunny** in 巴黎.\\n\\n| 城市 | C |\\n|---|--:|\\n| 巴黎 | 25 |\\n\\n- one\\n- two<|return|>"
     terminal -f /dev/null new-session -d -x 70 -y 40 "LC_ALL=C.UTF-8 TERM=screen '$BUILD/vinci' chat \
         --tokenizer $model/tokenizer.json --replay '$folder/answers' --tools '$folder/tools' --tool-exec 'echo 25 C'

@@ -138,7 +138,7 @@ static void test_not_found(void **state)
     assert_non_null(strstr(err.text, "/ms/openai/gpt-oss-7b, "));
     assert_non_null(strstr(err.text, "/ms/models/openai/gpt-oss-7b, "));
     assert_non_null(strstr(err.text, "/hf/models--openai--gpt-oss-7b/snapshots;"));
-    assert_non_null(strstr(err.text, "`hf download openai/gpt-oss-7b`"));
+    assert_non_null(strstr(err.text, "`vinci pull hf:openai/gpt-oss-7b`"));
     assert_int_equal(vinci_model_find("openai/gpt-oss-7b", NULL, path, sizeof path, &err),
                      VINCI_NOT_FOUND);
     static const char *const no_ids[] = {"",         "model",    "/none/at/all", "./none",

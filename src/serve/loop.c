@@ -1,0 +1,340 @@
+/* loop.c - one thread pumps the engine; see loop.h. */
+#include "serve/loop.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct loop {
+    struct vinci_engine *engine;
+    struct metrics *metrics;
+    uint32_t max_waiting, n_seqs;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct job *arrived, **arrived_last; /* submitted by other threads */
+    struct job *active;                  /* the thread's own list */
+    size_t n_jobs;
+    bool stopping, refusing, failed, cancel_all;
+    struct vinci_error error; /* why the engine failed */
+    struct pollfd *polls;     /* [polls_capacity] */
+    size_t polls_capacity;
+};
+
+double clock_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- waiters ------------------------------------------------------------------------------- */
+
+void waiter_init(struct waiter *waiter, int fd)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&waiter->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&waiter->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    waiter->fd = fd;
+    atomic_init(&waiter->client_left, false);
+}
+
+void waiter_release(struct waiter *waiter)
+{
+    pthread_cond_destroy(&waiter->changed);
+    pthread_mutex_destroy(&waiter->lock);
+}
+
+bool waiter_wait(struct waiter *waiter, double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    long nanoseconds = until.tv_nsec + (long)((seconds - (double)(long)seconds) * 1e9);
+    until.tv_sec += (time_t)seconds + nanoseconds / 1000000000;
+    until.tv_nsec = nanoseconds % 1000000000;
+    return pthread_cond_timedwait(&waiter->changed, &waiter->lock, &until) == 0;
+}
+
+/* ---- tokens -------------------------------------------------------------------------------- */
+
+bool grow(void **items, size_t *capacity, size_t needed, size_t size)
+{
+    size_t n = *capacity ? *capacity : 16;
+    if (needed <= *capacity) return true;
+    while (n < needed) n *= 2;
+    void *moved = realloc(*items, n * size);
+    if (!moved) return false;
+    *items = moved;
+    *capacity = n;
+    return true;
+}
+
+static bool keep(struct job *job, const struct vinci_token_event *event)
+{
+    if (!grow((void **)&job->tokens, &job->capacity, job->n_tokens + 1, sizeof *job->tokens) ||
+        !grow((void **)&job->top, &job->top_capacity, job->n_top + event->n_top,
+              sizeof *job->top)) {
+        job->out_of_memory = true;
+        return false;
+    }
+    job->tokens[job->n_tokens++] =
+        (struct job_token){event->token, event->logprob, (uint32_t)event->n_top};
+    if (event->n_top) memcpy(job->top + job->n_top, event->top, event->n_top * sizeof *event->top);
+    job->n_top += event->n_top;
+    job->too_slow = job->n_tokens > JOB_TOKENS_MAX;
+    return !job->too_slow;
+}
+
+static bool on_token(void *user, const struct vinci_token_event *event)
+{
+    struct job *job = user;
+    struct metrics *metrics = job->loop->metrics;
+    double now = clock_seconds();
+    pthread_mutex_lock(&job->waiter->lock);
+    bool kept = keep(job, event);
+    if (job->n_tokens == 1) pthread_cond_signal(&job->waiter->changed);
+    pthread_mutex_unlock(&job->waiter->lock);
+    if (event->index == 0) metrics_observe(metrics, &metrics->ttft, now - job->arrived);
+    else metrics_observe(metrics, &metrics->itl, now - job->last_token);
+    job->last_token = now;
+    return kept && !atomic_load(&job->cancelled);
+}
+
+/* ---- the thread ---------------------------------------------------------------------------- */
+
+/* The job is the submitter's from here on. */
+static void end_job(struct loop *loop, struct job *job, const struct vinci_request_result *result)
+{
+    struct waiter *waiter = job->waiter;
+    struct vinci_request_result ended = *result;
+    if (ended.finish == VINCI_FINISH_CANCELLED && atomic_load(&job->satisfied))
+        ended.finish = VINCI_FINISH_STOP;
+    if (job->out_of_memory || job->too_slow) ended.finish = VINCI_FINISH_ERROR;
+    if (job->out_of_memory) fail_memory(&ended.error, 0, "a request's tokens");
+    if (job->too_slow)
+        fail(&ended.error, VINCI_IO, "the client does not read: %d tokens wait for it",
+             JOB_TOKENS_MAX);
+    metrics_finish(loop->metrics, &ended, job->arrived, clock_seconds());
+    pthread_mutex_lock(&loop->lock);
+    loop->n_jobs--;
+    pthread_mutex_unlock(&loop->lock);
+    pthread_mutex_lock(&waiter->lock);
+    job->result = ended;
+    job->done = true;
+    pthread_cond_signal(&waiter->changed);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+static void fail_job(struct loop *loop, struct job *job, const struct vinci_error *error)
+{
+    struct vinci_request_result result = {.finish = VINCI_FINISH_ERROR, .error = *error};
+    vinci_request_close(job->request);
+    end_job(loop, job, &result);
+}
+
+static void start_job(struct loop *loop, struct job *job)
+{
+    struct vinci_error err = {0};
+    if (atomic_load(&job->cancelled) || atomic_load(&job->waiter->client_left)) {
+        struct vinci_request_result result = {.finish = VINCI_FINISH_CANCELLED};
+        end_job(loop, job, &result);
+        return;
+    }
+    if (vinci_request_submit(&job->request, loop->engine, &job->options, &err) != VINCI_OK) {
+        fail_job(loop, job, &err);
+        return;
+    }
+    struct job **at = &loop->active;
+    while (*at) at = &(*at)->next;
+    job->next = NULL;
+    *at = job;
+}
+
+/* Whose client has gone? One system call for all. */
+static void watch_clients(struct loop *loop)
+{
+    size_t n = 0;
+    for (struct job *job = loop->active; job; job = job->next) {
+        if (job->waiter->fd < 0) continue;
+        if (!grow((void **)&loop->polls, &loop->polls_capacity, n + 1, sizeof *loop->polls)) return;
+        loop->polls[n++] = (struct pollfd){.fd = job->waiter->fd, .events = POLLRDHUP};
+    }
+    if (n == 0 || poll(loop->polls, (nfds_t)n, 0) <= 0) return;
+    n = 0;
+    for (struct job *job = loop->active; job; job = job->next) {
+        if (job->waiter->fd < 0) continue;
+        if (loop->polls[n++].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
+            atomic_store(&job->waiter->client_left, true);
+    }
+}
+
+static void cancel_unwanted(struct loop *loop, bool all)
+{
+    for (struct job *job = loop->active; job; job = job->next)
+        if (all || atomic_load(&job->cancelled) || atomic_load(&job->waiter->client_left))
+            vinci_request_cancel(job->request);
+}
+
+static void collect_done(struct loop *loop)
+{
+    for (struct job **at = &loop->active; *at;) {
+        struct job *job = *at;
+        if (!vinci_request_done(job->request)) {
+            at = &job->next;
+            continue;
+        }
+        struct vinci_request_result result;
+        *at = job->next;
+        vinci_request_result(job->request, &result);
+        vinci_request_close(job->request);
+        job->request = NULL;
+        end_job(loop, job, &result);
+    }
+}
+
+static void fail_active(struct loop *loop, const struct vinci_error *error)
+{
+    while (loop->active) {
+        struct job *job = loop->active;
+        loop->active = job->next;
+        fail_job(loop, job, error);
+    }
+}
+
+static void step(struct loop *loop)
+{
+    struct vinci_error err = {0};
+    size_t n_active = 0;
+    enum vinci_status status = vinci_engine_step(loop->engine, &n_active, &err);
+    collect_done(loop);
+    if (status != VINCI_OK) fail_active(loop, &err);
+    if (status == VINCI_OK) return;
+    pthread_mutex_lock(&loop->lock);
+    loop->failed = true;
+    loop->error = err;
+    pthread_mutex_unlock(&loop->lock);
+}
+
+static void *run(void *user)
+{
+    struct loop *loop = user;
+    for (;;) {
+        pthread_mutex_lock(&loop->lock);
+        while (!loop->arrived && !loop->active && !loop->stopping)
+            pthread_cond_wait(&loop->wake, &loop->lock);
+        struct job *job = loop->arrived;
+        bool stopping = loop->stopping, all = loop->cancel_all || stopping;
+        loop->cancel_all = false;
+        loop->arrived = NULL;
+        loop->arrived_last = &loop->arrived;
+        pthread_mutex_unlock(&loop->lock);
+        if (stopping && !job && !loop->active) break;
+        while (job) {
+            struct job *next = job->next;
+            if (loop->failed) fail_job(loop, job, &loop->error);
+            else start_job(loop, job);
+            job = next;
+        }
+        watch_clients(loop);
+        cancel_unwanted(loop, all);
+        if (loop->active) step(loop);
+    }
+    return NULL;
+}
+
+/* ---- from other threads -------------------------------------------------------------------- */
+
+enum vinci_status loop_start(struct loop **out, struct vinci_engine *engine,
+                             struct metrics *metrics, uint32_t max_waiting, struct vinci_error *err)
+{
+    struct vinci_engine_info info;
+    *out = NULL;
+    struct loop *loop = array_new_zero(1, sizeof *loop);
+    if (!loop) return fail_memory(err, sizeof *loop, "the engine's thread");
+    vinci_engine_info(engine, &info);
+    loop->engine = engine;
+    loop->metrics = metrics;
+    loop->max_waiting = max_waiting;
+    loop->n_seqs = info.n_seqs;
+    loop->arrived_last = &loop->arrived;
+    pthread_mutex_init(&loop->lock, NULL);
+    pthread_cond_init(&loop->wake, NULL);
+    int error = pthread_create(&loop->thread, NULL, run, loop);
+    if (error) {
+        pthread_cond_destroy(&loop->wake);
+        pthread_mutex_destroy(&loop->lock);
+        free(loop);
+        return fail(err, VINCI_FAILED, "cannot start the engine's thread: %s", strerror(error));
+    }
+    *out = loop;
+    return VINCI_OK;
+}
+
+bool loop_submit(struct loop *loop, struct job *job)
+{
+    job->loop = loop;
+    job->next = NULL;
+    job->options.on_token = on_token;
+    job->options.user = job;
+    pthread_mutex_lock(&loop->lock);
+    bool accepted = !loop->refusing && loop->n_jobs < (size_t)loop->n_seqs + loop->max_waiting;
+    if (accepted) {
+        loop->n_jobs++;
+        *loop->arrived_last = job;
+        loop->arrived_last = &job->next;
+        pthread_cond_signal(&loop->wake);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return accepted;
+}
+
+void loop_cancel(struct job *job)
+{
+    atomic_store(&job->cancelled, true);
+}
+
+void loop_satisfied(struct job *job)
+{
+    atomic_store(&job->satisfied, true);
+    atomic_store(&job->cancelled, true);
+}
+
+void loop_state(struct loop *loop, struct loop_state *state)
+{
+    pthread_mutex_lock(&loop->lock);
+    *state = (struct loop_state){loop->n_jobs, loop->failed};
+    pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_refuse(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->refusing = true;
+    pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_cancel_all(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->cancel_all = true;
+    pthread_cond_signal(&loop->wake);
+    pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_stop(struct loop *loop)
+{
+    if (!loop) return;
+    pthread_mutex_lock(&loop->lock);
+    loop->refusing = loop->stopping = true;
+    pthread_cond_signal(&loop->wake);
+    pthread_mutex_unlock(&loop->lock);
+    pthread_join(loop->thread, NULL);
+    pthread_cond_destroy(&loop->wake);
+    pthread_mutex_destroy(&loop->lock);
+    free(loop->polls);
+    free(loop);
+}

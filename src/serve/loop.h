@@ -1,0 +1,97 @@
+/* loop.h - the engine's thread: takes jobs from a queue, pumps vinci_engine_step, and hands tokens
+ * to whoever waits for them.
+ *
+ * A job is one request of the engine. The HTTP thread that submits it owns it again once `done` is
+ * set under the waiter's lock; until then the job must live. Several jobs may share a waiter (the
+ * choices of one answer). Before every step the thread asks the sockets of all jobs whether their
+ * client is still there, so a client that leaves is off the engine within one step. */
+#ifndef VINCI_SERVE_LOOP_H
+#define VINCI_SERVE_LOOP_H
+
+#include "base/status.h"
+#include "serve/metrics.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Tokens that a client has not taken: beyond this it is too slow, and cancelled. */
+#define JOB_TOKENS_MAX 65536
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+    int fd;                 /* the client's socket, -1: none to watch */
+    atomic_bool client_left;
+};
+
+void waiter_init(struct waiter *waiter, int fd);
+void waiter_release(struct waiter *waiter);
+
+/* Waits, the lock held, at most so many seconds; false when they are over. */
+bool waiter_wait(struct waiter *waiter, double seconds);
+
+struct job_token {
+    int32_t id;
+    float logprob;
+    uint32_t n_top; /* entries of job.top that are this token's, in order */
+};
+
+struct job {
+    struct waiter *waiter;
+    struct vinci_request_options options; /* on_token and user are the loop's */
+    double arrived;
+
+    /* Under the waiter's lock. */
+    struct job_token *tokens; /* [n_tokens] that were not taken yet, [capacity] */
+    size_t n_tokens, capacity;
+    struct vinci_token_logprob *top; /* [n_top], [top_capacity] */
+    size_t n_top, top_capacity;
+    bool done;
+    struct vinci_request_result result; /* once done */
+
+    atomic_bool cancelled, satisfied;
+
+    /* The loop's own. */
+    struct loop *loop;
+    struct vinci_request *request;
+    bool out_of_memory, too_slow;
+    double last_token;
+    struct job *next;
+};
+
+struct loop;
+
+enum vinci_status loop_start(struct loop **out, struct vinci_engine *engine,
+                             struct metrics *metrics, uint32_t max_waiting,
+                             struct vinci_error *err);
+
+/* Queues the job. False when too many wait already or the loop is stopping: nothing was queued. */
+bool loop_submit(struct loop *loop, struct job *job);
+
+/* Takes effect within one step; the job still ends by `done`. */
+void loop_cancel(struct job *job);
+
+/* The same, because nothing more is wanted: it counts as a stop. */
+void loop_satisfied(struct job *job);
+
+struct loop_state {
+    size_t n_jobs; /* submitted and not done */
+    bool failed;   /* the engine cannot go on */
+};
+void loop_state(struct loop *loop, struct loop_state *state);
+
+/* From now on loop_submit refuses. */
+void loop_refuse(struct loop *loop);
+
+/* Cancels every job; the loop goes on. */
+void loop_cancel_all(struct loop *loop);
+
+/* Cancels what is left, ends the thread, releases. NULL is accepted. */
+void loop_stop(struct loop *loop);
+
+double clock_seconds(void); /* monotonic */
+
+/* Makes room for `needed` elements of `size` bytes; false when memory is short. */
+bool grow(void **items, size_t *capacity, size_t needed, size_t size);
+
+#endif
