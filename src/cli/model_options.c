@@ -128,6 +128,7 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.activations = (enum vinci_activations)options->activations;
     engine.kv_type = (enum vinci_kv_type)options->kv;
     engine.script = options->script;
+    engine.profile = options->profile;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

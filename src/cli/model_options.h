@@ -10,6 +10,7 @@ struct model_options {
     uint32_t threads, ctx;
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned log_level;       /* enum vinci_log_level */
+    bool profile;             /* where a command offers it */
 };
 
 void model_options_init(struct model_options *options);

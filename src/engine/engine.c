@@ -70,6 +70,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         return fail(err, VINCI_USAGE, "no model was given: a folder or a file is needed");
     struct vinci_engine *engine = array_new_zero(1, sizeof *engine);
     if (!engine) return fail_memory(err, sizeof *engine, "the engine");
+    engine->profile.on = options->profile;
     engine->log = (struct log){options->log, options->log_user};
     pthread_mutex_init(&engine->lock, NULL);
 
@@ -81,7 +82,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
                                  options->kv_type, &engine->limits, err);
     if (status == VINCI_OK)
         status = forward_create(&engine->forward, engine->model, engine->device, engine->cache,
-                                &engine->limits, err);
+                                &engine->limits, &engine->profile, err);
     if (status == VINCI_OK) status = scheduler_create(&engine->scheduler, engine, err);
     if (status == VINCI_OK && options->script)
         status = script_open(&engine->script, options->script, err);

@@ -4,6 +4,7 @@
 #define VINCI_ENGINE_ENGINE_H
 
 #include "engine/forward.h"
+#include "engine/profile.h"
 
 #include <pthread.h>
 
@@ -22,6 +23,7 @@ struct vinci_engine {
     const char *cpu_level;
     double load_seconds;
     struct log log;
+    struct profile profile;
     pthread_mutex_t lock; /* one step, session change or page change at a time */
 };
 
