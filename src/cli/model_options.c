@@ -46,6 +46,8 @@ const struct option_row engine_rows[] = {
      OPTION_CHOICE, FIELD(activations), COMPLETE_WORDS, "int8|f32"},
     {"kv", 0, "TYPE", N_("how keys and values are kept: f16 (the default) or f32"), OPTION_CHOICE,
      FIELD(kv), COMPLETE_WORDS, "f16|f32"},
+    {"mlock", 0, NULL, N_("read all weights at the start and keep them in memory"), OPTION_FLAG,
+     FIELD(mlock)},
     {"cpu-level", 0, "LEVEL",
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
@@ -129,6 +131,7 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.kv_type = (enum vinci_kv_type)options->kv;
     engine.script = options->script;
     engine.profile = options->profile;
+    engine.lock_weights = options->mlock;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

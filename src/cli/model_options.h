@@ -11,6 +11,7 @@ struct model_options {
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned log_level;       /* enum vinci_log_level */
     bool profile;             /* where a command offers it */
+    bool mlock;
 };
 
 void model_options_init(struct model_options *options);

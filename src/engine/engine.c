@@ -91,8 +91,10 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         return status;
     }
     if (options->prefetch)
+        engine->prefetch = prefetch_start(engine->model->index.files, engine->model->index.n_files);
+    if (options->lock_weights)
         for (size_t i = 0; i < engine->model->index.n_files; i++)
-            file_map_prefetch(engine->model->index.files[i]);
+            file_map_lock(engine->model->index.files[i], &engine->log);
     model_describe(engine->model, &engine->model_info);
     engine->load_seconds = seconds_now() - start;
     *out = engine;
@@ -102,6 +104,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
 void vinci_engine_close(struct vinci_engine *engine)
 {
     if (!engine) return;
+    prefetch_stop(engine->prefetch);
     scheduler_destroy(engine->scheduler);
     script_close(engine->script);
     forward_destroy(engine->forward);
@@ -132,6 +135,7 @@ void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_in
         .n_batch = engine->limits.n_batch,
         .n_seqs = engine->limits.n_seqs,
         .load_seconds = engine->load_seconds,
+        .prefetched_bytes = prefetch_done(engine->prefetch),
         .kv_bytes = kv_cache_bytes(engine->cache),
         .kv_bytes_peak = engine->cache->n_bytes_peak,
         .scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes,
