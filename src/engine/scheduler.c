@@ -7,6 +7,7 @@
 #include "engine/scheduler.h"
 
 #include "base/buf.h"
+#include "engine/chunk.h"
 
 #include <stdlib.h>
 
@@ -22,6 +23,8 @@ struct scheduler {
     struct vinci_request **drawing;  /* [n_seqs] the requests they belong to */
     float *logits;                   /* [n_seqs, n_vocab] */
     uint32_t n_seqs, n_tokens, n_outputs;
+    uint32_t n_decode; /* of n_tokens */
+    struct chunk chunk;
 };
 
 enum vinci_status scheduler_create(struct scheduler **out, struct vinci_engine *engine,
@@ -133,7 +136,8 @@ static bool add(struct scheduler *s, struct vinci_request *request, const int32_
 static bool add_prompt(struct scheduler *s, struct vinci_request *request)
 {
     size_t done = request->session->kv->n_positions, n = request->options.n_prompt - done;
-    size_t room = s->engine->limits.n_batch - s->n_tokens;
+    size_t room =
+        chunk_room(&s->chunk, s->n_decode, s->engine->limits.n_batch) + s->n_decode - s->n_tokens;
     bool whole = n <= room;
     if (room == 0) return false;
     return add(s, request, request->prompt + done, whole ? n : room, whole);
@@ -160,6 +164,7 @@ static void plan(struct scheduler *s)
             add(s, request, request->tokens + request->n_tokens - 1, 1, true);
     }
     end = request;
+    s->n_decode = s->n_tokens;
     for (request = s->first; request != end; request = request->next) {
         if (request->state == REQUEST_QUEUED) start(request);
         if (request->state == REQUEST_PREFILL && !add_prompt(s, request)) break;
@@ -184,8 +189,10 @@ static void fail_all(struct scheduler *s, const struct vinci_error *err)
 static enum vinci_status run(struct scheduler *s, struct vinci_error *err)
 {
     if (s->n_seqs == 0) return VINCI_OK;
+    double start = seconds_now();
     enum vinci_status status = forward_step(s->engine->forward, s->seqs, s->n_seqs, s->outputs,
                                             s->n_outputs, s->logits, err);
+    chunk_note(&s->chunk, s->n_decode, s->n_tokens - s->n_decode, seconds_now() - start);
     for (uint32_t i = 0; i < s->n_seqs && status == VINCI_OK; i++) {
         struct vinci_session *session = s->requests[i]->session;
         session_note(session, s->seqs[i].tokens, s->seqs[i].n_tokens);
