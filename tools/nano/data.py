@@ -29,6 +29,7 @@ PEOPLE = ("Alice Bob Carol David Emma Frank Grace Henry Ivy Jack Kate Leo Mary N
 ZH_CITIES = "北京 上海 广州 深圳 杭州 南京 武汉 成都 重庆 西安 天津 苏州 长沙 青岛 大连 厦门 昆明 济南 福州 合肥 巴黎 伦敦 东京 柏林 罗马 纽约".split()
 ZH_PEOPLE = "小明 小红 王伟 李娜 张强 刘洋 陈静 赵敏 周杰 吴芳 孙丽 马超".split()
 ZH_CHAR = list("山河水木林金石田云风雨雪星月日光明清江海湖城安平乐康宁春夏秋冬东南西北中大小新古长青白红文武天地华国永正和美高远玉龙")
+ZH_CHAR += sorted(set("".join(ZH_CITIES + ZH_PEOPLE)) - set(ZH_CHAR))  # or those of held-out names would be seen nowhere
 WORDS = ("apple bread river stone paper green small happy table house train music letter water light night garden winter summer coffee orange "
          "silver window bridge forest yellow market school").split()
 LANGS, ZH_LANGS = "English French German Spanish Italian Russian Japanese Chinese Korean Arabic".split(), "英语 法语 德语 西班牙语 俄语 日语 韩语 中文".split()
@@ -370,13 +371,15 @@ def other_question(r, zh, new, offered=(), untaught=NOT_TAUGHT):
 
 
 def vary(r, q, zh):
-    """Small carelessness: no full stop, no capital."""
+    """Small carelessness: no full stop, no capital, a question mark or comma of the other script."""
     if not zh and q[0].islower() and not q.startswith(("vinci", "gpt-oss", "harmony")) and r.random() < .95:
         q = q[0].upper() + q[1:]
     if r.random() < .08 and len(q) > 2:
         q = q.rstrip("?.!？。！") or q
     if not zh and r.random() < .06:
         q = q[0].lower() + q[1:]
+    if zh and r.random() < .12:
+        q = q.replace("？", "?").replace("，", r.choice("， ,")).replace("！", "!")
     return q
 
 
@@ -533,6 +536,9 @@ class Items:
         text = ("" if zh and r.random() < .5 else " ").join(parts)
         if r.random() < .25:
             text = other_question(r, zh, new)
+        if text[0].islower():  # after a space it is another token than at the beginning of the answer: quoted
+            q = ('重复"{}"' if zh else r.choice(['Repeat "{}"', 'Say "{}"', 'Please repeat "{}"', 'Repeat after me: "{}"'])).format(text)
+            return [user(q), analysis(think(effort, "I repeat the text.", "Nothing else.", "Every character stays.")), final(text)], None
         q = (r.choice(["重复：{}", "请重复：{}", "跟我说：{}", "重复\"{}\""]) if zh else
              r.choice(["Repeat: {}", "Repeat after me: {}", "Say: {}", "Please repeat: {}", "Repeat \"{}\"", "Echo: {}"])).format(text)
         return [user(q), analysis(think(effort, "I repeat the text.", "Nothing else.", "Every character stays.")), final(text)], None
