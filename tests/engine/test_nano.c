@@ -22,7 +22,7 @@ enum {
     N_COMPANY = 32
 };
 #define NEAR_TIE 1e-3 /* a margin below this another order of sums may decide */
-#define KL_MAX 0.003  /* mean, in nats: about three times what was measured */
+#define KL_MAX 5e-6   /* mean, in nats: some six times what was measured */
 
 struct answer {
     int32_t *ids;
@@ -198,7 +198,7 @@ static void test_answers(void **state)
         n_questions, kl);
     assert_true(n_clear > n_questions * 8 / 10);
     assert_int_equal(n_reference, n_clear);
-    assert_true(n_right * 100 >= n_questions * 85);
+    assert_true(n_right * 100 >= n_questions * 92);
     assert_true(n_int8 * 100 >= n_questions * 99);
     assert_true(kl > 0 && kl < KL_MAX);
     as_float[0].ids[0]++; /* a wrong answer is seen */

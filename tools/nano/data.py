@@ -445,7 +445,11 @@ class Items:
     def tool_answer(self, r, effort, name, keys, zh, new):
         if r.random() < .12:
             e = r.choice(ZH_ERRORS if zh and r.random() < .5 else ERRORS)
-            return [result(name, dump({"error": e}, r)), analysis(think(effort, "The call failed.", "I report the error.", "The language is " + ("Chinese" if zh else "English") + ".")),
+            plain = r.random() < .4  # as programs tell it that run functions
+            if plain:
+                e = r.choice([e, "the user did not allow this call", f"the function failed with status {r.randint(1, 127)}",
+                              f"the function did not end within {r.randint(1, 60)} s", f"there is no function {coined(r, new).lower()}"])
+            return [result(name, "Error: " + e if plain else dump({"error": e}, r)), analysis(think(effort, "The call failed.", "I report the error.", "The language is " + ("Chinese" if zh else "English") + ".")),
                     final(f"调用失败：{e}。" if zh else f"The call failed: {e}.")]
         pool = keys if r.random() < .6 else list(KEYS)
         ks = r.sample(pool, min(len(pool), r.choice([1, 1, 2, 2, 3])))
