@@ -180,9 +180,11 @@ void npu_buffer_read(struct device *base, const struct device_buffer *buffer, si
 
 /* ---- keys and values ----------------------------------------------------------------------- */
 
-size_t npu_kv_page_bytes(const struct kv_pool *pool)
+size_t npu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type)
 {
-    return 2 * (size_t)pool->n_layers * pool->layer_bytes / (pool->n_pages + PAGES_BEFORE);
+    const struct model_config *config = ((const struct npu_device *)device)->config;
+    (void)type; /* as it computes: two bytes, K and V */
+    return (size_t)2 * 2 * NPU_PAGE * config->n_kv_heads * config->head_dim * n_layers;
 }
 
 enum vinci_status npu_kv_pool_create(struct device *base, struct kv_pool **out, uint32_t n_layers,

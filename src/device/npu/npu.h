@@ -318,7 +318,7 @@ enum vinci_status npu_kv_pool_create(struct device *device, struct kv_pool **out
                                      size_t n_pages_min, size_t *n_pages, enum vinci_kv_type type,
                                      struct vinci_error *err);
 void npu_kv_pool_destroy(struct device *device, struct kv_pool *pool);
-size_t npu_kv_page_bytes(const struct kv_pool *pool);
+size_t npu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type);
 void npu_kv_page_copy(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
 
 /* ---- the rest ------------------------------------------------------------------------------ */
