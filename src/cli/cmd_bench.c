@@ -230,7 +230,8 @@ static enum vinci_status run_estimate(const struct program *program, const struc
             if (m == 0 && b == 0)
                 printf(
                     _("ESTIMATE for an Ascend 910B3, not a measurement: decoding at %u positions,\n"
-                      "memory %.1f TB/s, matrix units %.0f TFLOPS (as quoted publicly), %.0f us between "
+                      "memory %.1f TB/s, matrix units %.0f TFLOPS (as quoted publicly), %.0f us "
+                      "between "
                       "operators (assumed)\n\n"
                       "weights        size  batch   bytes ms  matrix ms  gaps ms   tokens/s at "
                       "best\n"),
