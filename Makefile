@@ -209,11 +209,13 @@ uninstall:
 
 # Every text of the source into po/zh_CN.po; what is new there has no translation yet. Wants gettext.
 XGETTEXT := xgettext --language=C --from-code=UTF-8 --omit-header --no-wrap --add-location=file \
-	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -klog_message:3 -kX:3 -kfail_form:2
+	-k -k_ -kN_ -kfail:3 -kfail_memory:3 -kfail_errno:4 -klog_message:3 -kfail_form:2
 pot:
 	@mkdir -p $(BUILD)/po
 	LC_ALL=C find include src -name '*.[ch]' | sort | $(XGETTEXT) -f - -o $(BUILD)/po/vinci.pot
+	$(XGETTEXT) -j -kX:3 include/vinci.h -o $(BUILD)/po/vinci.pot # the list of statuses
 po: pot
+	msguniq --use-first --no-wrap --add-location=file -o po/zh_CN.po po/zh_CN.po # after a merge
 	msgmerge --quiet --update --backup=none --no-fuzzy-matching --no-wrap --add-location=file \
 		po/zh_CN.po $(BUILD)/po/vinci.pot
 	msgattrib --no-obsolete --no-wrap --add-location=file -o po/zh_CN.po po/zh_CN.po

@@ -215,16 +215,16 @@ struct vinci_engine_options {
     enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
     enum vinci_npu_dtype npu_dtype; /* of an NPU */
     struct vinci_cann_places cann;
-    bool prefetch;     /* ask the system to read the files ahead */
-    uint64_t kv_bytes; /* most memory for keys and values, cached prompts included; 0: what n_seqs
-                          sequences of n_ctx need */
-    bool prefix_cache; /* requests share the beginnings of prompts that others have computed: same
-                          bits, less time; without kv_bytes it keeps at most 2 GiB */
-    const char *cache_file; /* the prefix cache is read from this file at open, if it is there, and
-                               written to it at close; NULL: not */
-    const char *script;     /* for testing clients: a file of answers that are given in place of the
-                               model's choice (docs/scripted.md); NULL: the model chooses */
-    vinci_log_fn *log;      /* may be NULL */
+    bool prefetch;      /* ask the system to read the files ahead */
+    bool lock_weights;  /* keep the files in memory (mlock); refused: a warning */
+    bool profile;       /* time every operation: vinci_engine_profile */
+    uint64_t kv_bytes;  /* most memory for keys and values, cached prompts included; 0: what n_seqs
+                           sequences of n_ctx need */
+    bool prefix_cache;  /* requests share the beginnings of prompts that others have computed: same
+                           bits, less time; without kv_bytes it keeps at most 2 GiB */
+    const char *script; /* for testing clients: a file of answers that are given in place of the
+                           model's choice (docs/scripted.md); NULL: the model chooses */
+    vinci_log_fn *log;  /* may be NULL */
     void *log_user;
 };
 
@@ -244,6 +244,11 @@ VINCI_API void vinci_engine_close(struct vinci_engine *engine);
 /* Borrowed; lives as long as the engine. */
 VINCI_API const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *engine);
 
+/* Where file i of the model is mapped, i < n_files of vinci_engine_model; NULL beyond. Lives as
+ * long as the engine. */
+VINCI_API const void *vinci_engine_file(const struct vinci_engine *engine, uint32_t i,
+                                        size_t *n_bytes);
+
 struct vinci_engine_info {
     char device[64];    /* "cpu" */
     char cpu_level[16]; /* the kernels in use: "avx512", "scalar" */
@@ -253,6 +258,7 @@ struct vinci_engine_info {
     uint64_t kv_bytes_peak;        /* the most that was in use at once */
     uint64_t kv_bytes_max;         /* the most that may be in use at once */
     uint64_t scratch_bytes;        /* activations and other step memory */
+    uint64_t prefetched_bytes;     /* of the files, brought into memory so far by `prefetch` */
     uint32_t n_running, n_waiting; /* requests: taking part in steps; in the queue */
     uint64_t n_steps;              /* since open */
     uint64_t n_prompt_tokens;      /* of all requests that were started, since open */
@@ -264,6 +270,22 @@ struct vinci_engine_info {
 };
 /* May be called from any thread, also during a step. */
 VINCI_API void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info);
+
+/* What the steps so far spent on one operation of one kind of layer. */
+struct vinci_profile_row {
+    const char *operation; /* "qkv", "attention", ... */
+    const char *layers;    /* "full", "window", or "" outside the layers */
+    uint64_t n_calls;
+    double seconds;
+    uint64_t weight_bytes; /* of the matrices gone over; 0 where there is none */
+};
+
+/* The rows in the order of a step, those without a call left out; *n is 0 unless the engine was
+ * opened with `profile`. Borrowed until the next call; not while a step is under way. */
+VINCI_API const struct vinci_profile_row *vinci_engine_profile(struct vinci_engine *engine,
+                                                               size_t *n);
+/* Begins to count anew. */
+VINCI_API void vinci_engine_profile_reset(struct vinci_engine *engine);
 
 /* ---- session ------------------------------------------------------------------------------ */
 
@@ -497,11 +519,28 @@ struct vinci_device_info {
     double temperature_celsius, power_watts, utilisation_percent;
 };
 
-/* The CPU and every NPU. *devices is freed with vinci_free. A missing or broken NPU driver is no
- * failure: *npu_status and npu_reason (either may be NULL) say why there is no NPU in the list. */
+/* The CPU and every NPU; `cann` may be NULL. *devices is freed with vinci_free. A missing or broken
+ * NPU driver is no failure: *npu_status and npu_reason (either may be NULL) say why there is no NPU
+ * in the list. */
 VINCI_API enum vinci_status vinci_devices(struct vinci_device_info **devices, size_t *n,
+                                          const struct vinci_cann_places *cann,
                                           enum vinci_status *npu_status,
                                           struct vinci_error *npu_reason, struct vinci_error *err);
+
+/* What an Ascend 910B3 could do at best in a decode step of n_seqs sequences with n_ctx positions
+ * each: an estimate from bytes, operations and launches, no measurement (docs/ascend.md). */
+struct vinci_npu_estimate {
+    uint64_t weight_bytes; /* that the weights take on the device */
+    double step_bytes, step_operations;
+    uint32_t n_operators;
+    double memory_peak, matrix_peak; /* bytes/s, operations/s: as quoted publicly */
+    double launch_seconds;           /* between two operators of a recorded step: assumed */
+    double memory_seconds, matrix_seconds, gap_seconds; /* of the step */
+    double tokens_per_second;                           /* of all sequences together */
+};
+VINCI_API enum vinci_status vinci_npu_estimate(struct vinci_npu_estimate *out, const char *path,
+                                               enum vinci_npu_dtype dtype, uint32_t n_seqs,
+                                               uint32_t n_ctx, struct vinci_error *err);
 
 /* ---- checking a device -------------------------------------------------------------------- */
 

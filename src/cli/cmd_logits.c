@@ -254,7 +254,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
 
 const struct command command_logits = {
     .name = "logits",
-    .summary = N_("write the logits of a prompt to a file, to compare implementations"),
+    .summary = N_("write the logits of a prompt to a file, for comparisons"),
     .operands = "",
     .description =
         N_("Feeds token ids to the model and writes a safetensors file with input_ids I64 [T], "

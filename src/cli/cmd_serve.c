@@ -24,7 +24,7 @@ struct serve_args {
     struct model_options model;
     struct serve_options serve;
     uint32_t port, parallel, batch, grace;
-    bool quiet;
+    bool quiet, no_prefix_cache;
 };
 
 #define FIELD(name) .offset = offsetof(struct serve_args, name)
@@ -55,6 +55,13 @@ static const struct option_row limit_rows[] = {
      .min = 1, .max = 4096},
     {"batch", 'b', "N", N_("most tokens in one step; default: 512"), OPTION_U32, FIELD(batch),
      .min = 1, .max = 65536},
+    {"kv-memory", 0, "SIZE",
+     N_("most memory for keys and values, with the beginnings of prompts that are kept for "
+        "requests to come; default: what --parallel sequences of --ctx need, and at most 2 GiB of "
+        "it kept"),
+     OPTION_SIZE, FIELD(model.kv_memory), .min = 1},
+    {"no-prefix-cache", 0, NULL, N_("keep no beginnings of prompts for requests to come"),
+     OPTION_FLAG, FIELD(no_prefix_cache)},
     {"queue", 0, "N", N_("requests that may wait beyond those; default: 256"), OPTION_U32,
      FIELD(serve.max_queue), .max = 1000000},
     {"max-tokens", 0, "N", N_("longest answer in tokens; default: as far as the context goes"),
@@ -74,12 +81,12 @@ static const struct option_row log_rows[] = {
     {0}};
 
 static const struct option_group groups[] = {
-    {"Model", model_rows, offsetof(struct serve_args, model)},
-    {"Server", server_rows, 0},
-    {"Limits", limit_rows, 0},
-    {"Log", log_rows, 0},
-    {"Tokenizer", tokenizer_rows, offsetof(struct serve_args, model)},
-    {"Engine", engine_rows, offsetof(struct serve_args, model)},
+    {N_("Model"), model_rows, offsetof(struct serve_args, model)},
+    {N_("Server"), server_rows, 0},
+    {N_("Limits"), limit_rows, 0},
+    {N_("Log"), log_rows, 0},
+    {N_("Tokenizer"), tokenizer_rows, offsetof(struct serve_args, model)},
+    {N_("Engine"), engine_rows, offsetof(struct serve_args, model)},
     {0}};
 
 static const struct command_example examples[] = {
@@ -172,6 +179,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct serve_args *args = arguments;
     struct loaded_model loaded = {0};
     struct server *server = NULL;
+    args->model.prefix_cache = !args->no_prefix_cache;
     block_signals();
 #ifdef __GLIBC__
     mallopt(M_ARENA_MAX, 2); /* threads come and go with connections: their heaps would only grow */

@@ -8,32 +8,29 @@
 
 enum { WIDTH = 80, OPTION_COLUMN = 28 };
 
-/* Bytes and columns of what stays together at the start of a text: a word, or one wide character
- * (Chinese is broken anywhere) with the punctuation behind it that begins no line. 0: a space. */
+static bool is_one_of(const char *characters, const char *text, size_t n)
+{
+    char character[5] = {0};
+    memcpy(character, text, n);
+    return n > 1 && strstr(characters, character);
+}
+
+/* Bytes and columns of what stays together at the start of a text: up to a space, or to a wide
+ * character or what follows one, as Chinese is broken anywhere but before punctuation that closes
+ * and behind what opens. 0: a space. */
 static size_t piece(const char *text, int *columns)
 {
-    static const char *const closing = "，。、；：？！）」』》”’…";
     size_t n = 0, size = 0, length = strlen(text);
+    bool wide = false, opens = false; /* the character before */
     *columns = 0;
     while (text[n] && text[n] != ' ' && text[n] != '\n') {
-        uint32_t c = character_at(text + n, length - n, &size);
-        int width = character_width(c);
-        char utf8[5] = {0};
-        memcpy(utf8, text + n, size);
-        bool closes = size > 1 && strstr(closing, utf8);
-        if (width > 1 && n > 0 && !closes) break;
+        int width = character_width(character_at(text + n, length - n, &size));
+        bool closes = is_one_of("，。、；：？！）」』》”’…", text + n, size);
+        if (n > 0 && (wide || width > 1) && !closes && !opens) break;
+        opens = is_one_of("（「『《“‘", text + n, size);
+        wide = width > 1 || closes || opens;
         n += size;
         *columns += width;
-        if (width > 1) { /* only what closes may follow */
-            while (text[n] && character_at(text + n, length - n, &size) > 0x7f) {
-                memcpy(utf8, text + n, size);
-                utf8[size] = '\0';
-                if (!strstr(closing, utf8)) break;
-                n += size;
-                *columns += 2;
-            }
-            break;
-        }
     }
     return n;
 }

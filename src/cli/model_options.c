@@ -54,12 +54,15 @@ const struct option_row engine_rows[] = {
     {"use-fp16", 0, NULL,
      N_("--dtype fp16: compute in float16 on an NPU; a CPU computes as always"), OPTION_FLAG,
      FIELD(use_fp16)},
+    {"mlock", 0, NULL, N_("read all weights at the start and keep them in memory"), OPTION_FLAG,
+     FIELD(mlock)},
     {"cpu-level", 0, "LEVEL",
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
     {"script", 0, "FILE",
-     "for testing clients: give the answers in FILE in place of the model's choice; JSON lines "
-     "{\"when\": text that the last message contains, or null, \"text\": the answer in harmony}",
+     N_("for testing clients: give the answers in FILE in place of the model's choice; JSON lines "
+        "{\"when\": text that the last message contains, or null, \"text\": the answer in "
+        "harmony}"),
      OPTION_TEXT, FIELD(script), COMPLETE_FILE},
     {0}};
 
@@ -135,9 +138,13 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.n_seqs = n_seqs;
     engine.activations = (enum vinci_activations)options->activations;
     engine.kv_type = (enum vinci_kv_type)options->kv;
+    engine.kv_bytes = options->kv_memory;
+    engine.prefix_cache = options->prefix_cache;
     engine.script = options->script;
     engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
     engine.cann = program->cann;
+    engine.profile = options->profile;
+    engine.lock_weights = options->mlock;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

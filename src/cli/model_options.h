@@ -11,7 +11,11 @@ struct model_options {
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned dtype;           /* enum vinci_npu_dtype */
     bool use_fp16;
+    uint64_t kv_memory; /* bytes, 0: the engine's own limit */
+    bool prefix_cache;
     unsigned log_level; /* enum vinci_log_level */
+    bool profile;       /* where a command offers it */
+    bool mlock;
 };
 
 void model_options_init(struct model_options *options);

@@ -32,8 +32,8 @@ struct constraint {
     const struct vinci_tokenizer *tokenizer;
     uint32_t n_vocab;
     enum mode mode;
+    struct vocab_trie *trie;
     uint32_t *mask;  /* [(n_vocab + 31) / 32] */
-    uint32_t *plain; /* the same: every token that is not a control token */
     int32_t ends[3]; /* tokens that may end what is being read, once it is complete */
     size_t n_ends;
     struct grammar_matcher *matcher; /* of a header or content; NULL: any text */
@@ -162,17 +162,8 @@ static enum vinci_status add_tool(struct constraint *c, const struct vinci_tool_
 static enum vinci_status check_grammar(const struct constraint *c,
                                        const struct vinci_grammar *grammar, struct vinci_error *err)
 {
-    const struct vocab_trie *trie;
-    if (!grammar) return VINCI_OK;
-    enum vinci_status status = vocab_trie_get(&trie, c->tokenizer, err);
-    if (status != VINCI_OK) return status;
-    if (grammar->trie != trie)
-        return fail(err, VINCI_USAGE, "the request's grammar was made for another tokenizer");
-    if (trie->n_ids > c->n_vocab)
-        return fail(err, VINCI_UNSUPPORTED,
-                    "the tokenizer has %u ids and the model %u: they do not belong together",
-                    trie->n_ids, c->n_vocab);
-    return VINCI_OK;
+    if (!grammar || grammar->trie == c->trie) return VINCI_OK;
+    return fail(err, VINCI_USAGE, "the request's grammar was made for another tokenizer");
 }
 
 static enum vinci_status enter_header(struct constraint *c, const struct vinci_grammar *grammar,
@@ -264,18 +255,15 @@ enum vinci_status constraint_create(struct constraint **out,
     c->tokenizer = options->tokenizer;
     c->n_vocab = n_vocab;
     c->mask = array_new_zero(n_words, sizeof *c->mask);
-    c->plain = array_new_zero(n_words, sizeof *c->plain);
-    enum vinci_status status;
-    if (!c->mask || !c->plain) status = fail_memory(err, n_words * 8, "a request's constraint");
-    else if (options->grammar) status = create_text(c, options, err);
-    else {
-        size_t n;
-        for (int32_t id = 0; (uint32_t)id < n_vocab; id++)
-            if (vinci_token_bytes(c->tokenizer, id, &n) &&
-                !vinci_token_is_special(c->tokenizer, id))
-                set_bit(c->plain, id);
-        status = create_turn(c, options->turn, options, err);
-    }
+    enum vinci_status status = vocab_trie_get(&c->trie, c->tokenizer, err);
+    if (!c->mask) status = fail_memory(err, n_words * sizeof *c->mask, "a request's constraint");
+    if (status == VINCI_OK && c->trie->n_ids > n_vocab)
+        status = fail(err, VINCI_UNSUPPORTED,
+                      "the tokenizer has %u ids and the model %u: they do not belong together",
+                      c->trie->n_ids, n_vocab);
+    if (status == VINCI_OK)
+        status = options->grammar ? create_text(c, options, err)
+                                  : create_turn(c, options->turn, options, err);
     if (status == VINCI_OK) *out = c;
     else constraint_free(c);
     return status;
@@ -295,7 +283,6 @@ void constraint_free(struct constraint *c)
     free(c->tools);
     free(c->stops);
     free(c->mask);
-    free(c->plain);
     buf_free(&c->header);
     free(c);
 }
@@ -305,24 +292,16 @@ void constraint_free(struct constraint *c)
 enum vinci_status constraint_mask(struct constraint *c, const uint32_t **allowed,
                                   struct vinci_error *err)
 {
-    size_t n_words = (c->n_vocab + 31) / 32;
-    bool complete = true;
-    *allowed = c->mask;
-    if (c->mode == MODE_OVER) {
-        *allowed = NULL;
-        return VINCI_OK;
-    }
-    if (c->matcher) {
-        const uint32_t *mask;
-        enum vinci_status status = grammar_matcher_mask(c->matcher, &mask, err);
-        if (status != VINCI_OK) return status;
-        size_t n = grammar_matcher_words(c->matcher);
-        memcpy(c->mask, mask, n * sizeof *mask);
-        memset(c->mask + n, 0, (n_words - n) * sizeof *mask);
-        complete = grammar_matcher_is_complete(c->matcher);
-    } else {
-        memcpy(c->mask, c->plain, n_words * sizeof *c->mask);
-    }
+    size_t n_words = (c->n_vocab + 31) / 32, n = (c->trie->n_ids + 31) / 32;
+    const uint32_t *mask = c->trie->plain;
+    enum vinci_status status = VINCI_OK;
+    *allowed = c->mode == MODE_OVER ? NULL : c->mask;
+    if (c->mode == MODE_OVER) return VINCI_OK;
+    if (c->matcher) status = grammar_matcher_mask(c->matcher, &mask, err);
+    if (status != VINCI_OK) return status;
+    memcpy(c->mask, mask, n * sizeof *mask);
+    memset(c->mask + n, 0, (n_words - n) * sizeof *mask);
+    bool complete = !c->matcher || grammar_matcher_is_complete(c->matcher);
     if (complete && c->mode == MODE_TEXT)
         for (size_t i = 0; i < c->n_stops; i++) set_bit(c->mask, c->stops[i]);
     if (complete && c->mode == MODE_CONTENT)

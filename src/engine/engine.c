@@ -87,6 +87,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         return fail(err, VINCI_USAGE, "no model was given: a folder or a file is needed");
     struct vinci_engine *engine = array_new_zero(1, sizeof *engine);
     if (!engine) return fail_memory(err, sizeof *engine, "the engine");
+    engine->profile.on = options->profile;
     engine->log = (struct log){options->log, options->log_user};
     pthread_mutex_init(&engine->lock, NULL);
 
@@ -98,7 +99,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
                                  options->kv_type, &engine->limits, options->kv_bytes, err);
     if (status == VINCI_OK)
         status = forward_create(&engine->forward, engine->model, engine->device, engine->cache,
-                                &engine->limits, err);
+                                &engine->limits, &engine->profile, err);
     if (status == VINCI_OK && options->prefix_cache)
         status = prefix_cache_create(&engine->prefixes, engine->cache,
                                      cached_bytes(engine, options), err);
@@ -110,8 +111,10 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         return status;
     }
     if (options->prefetch)
+        engine->prefetch = prefetch_start(engine->model->index.files, engine->model->index.n_files);
+    if (options->lock_weights)
         for (size_t i = 0; i < engine->model->index.n_files; i++)
-            file_map_prefetch(engine->model->index.files[i]);
+            file_map_lock(engine->model->index.files[i], &engine->log);
     model_describe(engine->model, &engine->model_info);
     engine->load_seconds = seconds_now() - start;
     *out = engine;
@@ -121,6 +124,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
 void vinci_engine_close(struct vinci_engine *engine)
 {
     if (!engine) return;
+    prefetch_stop(engine->prefetch);
     scheduler_destroy(engine->scheduler);
     script_close(engine->script);
     prefix_cache_destroy(engine->prefixes);
@@ -137,6 +141,13 @@ const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *eng
     return &engine->model_info;
 }
 
+const void *vinci_engine_file(const struct vinci_engine *engine, uint32_t i, size_t *n_bytes)
+{
+    const struct tensor_index *index = &engine->model->index;
+    *n_bytes = i < index->n_files ? index->files[i]->size : 0;
+    return i < index->n_files ? index->files[i]->data : NULL;
+}
+
 void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info)
 {
     scheduler_info(engine->scheduler, info);
@@ -145,6 +156,7 @@ void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_in
     info->n_batch = engine->limits.n_batch;
     info->n_seqs = engine->limits.n_seqs;
     info->load_seconds = engine->load_seconds;
+    info->prefetched_bytes = prefetch_done(engine->prefetch);
     info->kv_bytes_max = engine->cache->n_bytes_max;
     info->scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes;
     snprintf(info->device, sizeof info->device, "%s", engine->device->name);

@@ -206,11 +206,6 @@ const struct vinci_token_logprob *sampler_top_logprobs(const struct sampler *s, 
 
 /* ---- draw --------------------------------------------------------------------------------- */
 
-static bool is_allowed(const uint32_t *allowed, size_t token)
-{
-    return !allowed || (allowed[token / 32] >> token % 32 & 1);
-}
-
 static void forbid(float *value, size_t n, const uint32_t *allowed)
 {
     for (size_t i = 0; i < n; i += 32) {
@@ -246,9 +241,20 @@ static int32_t greedy_in_place(const struct sampler *s, const float *logits,
     size_t at;
     if (!allowed) return scan_max(logits, s->n_vocab, &at) == -INFINITY ? -1 : (int32_t)at;
     int32_t best = -1;
-    for (size_t i = 0; i < s->n_vocab; i++)
-        if (is_allowed(allowed, i) && (best < 0 ? logits[i] > -INFINITY : logits[i] > logits[best]))
-            best = (int32_t)i;
+    for (size_t i = 0, end; i < s->n_vocab; i = end) {
+        uint32_t word = allowed[i / 32];
+        end = i + 32;
+        if (word == UINT32_MAX) /* most masks are full, but for some places */
+            while (end < s->n_vocab && allowed[end / 32] == UINT32_MAX) end += 32;
+        if (end > s->n_vocab) end = s->n_vocab;
+        if (word == UINT32_MAX) {
+            float max = scan_max(logits + i, end - i, &at);
+            if (max > (best < 0 ? -INFINITY : logits[best])) best = (int32_t)(i + at);
+            continue;
+        }
+        for (; word && i < end; i++, word >>= 1)
+            if ((word & 1) && logits[i] > (best < 0 ? -INFINITY : logits[best])) best = (int32_t)i;
+    }
     return best;
 }
 

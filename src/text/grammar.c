@@ -288,6 +288,21 @@ static enum vinci_status find_order(struct vinci_grammar *g, size_t n_links,
     return status;
 }
 
+/* Where the trie keeps the masks of the states that all JSON grammars have. */
+static enum vinci_status make_common(const struct vinci_grammar *g, struct vinci_error *err)
+{
+    struct vocab_trie *trie = g->trie;
+    enum vinci_status status = VINCI_OK;
+    pthread_mutex_lock(&trie->lock);
+    if (g->n_common && !trie->common) {
+        trie->common = array_new_zero(g->n_common, sizeof(struct state_mask *));
+        if (trie->common) trie->n_common = g->n_common;
+        else status = fail_memory(err, g->n_common * sizeof(struct state_mask *), "a grammar");
+    }
+    pthread_mutex_unlock(&trie->lock);
+    return status;
+}
+
 enum vinci_status grammar_finish(struct vinci_grammar **out, struct grammar_builder *b,
                                  uint32_t root, const struct vinci_tokenizer *tokenizer,
                                  struct vinci_error *err)
@@ -301,12 +316,14 @@ enum vinci_status grammar_finish(struct vinci_grammar **out, struct grammar_buil
         atomic_init(&g->n_refs, 1);
         pthread_mutex_init(&g->lock, NULL);
         g->root = root;
+        g->n_common = b->n_common;
     }
     if (!alive || !g || !copy_states(g, b, alive))
         status = fail_memory(err, b->n_states * sizeof *g->states, "a grammar");
     else if (!alive[b->rules[root].start])
         status = fail(err, VINCI_USAGE, "no finite value satisfies the schema");
     if (status == VINCI_OK) status = vocab_trie_get(&g->trie, tokenizer, err);
+    if (status == VINCI_OK) status = make_common(g, err);
     if (status == VINCI_OK) status = find_order(g, b->n_links, err);
     free(alive);
     if (status == VINCI_OK) *out = g;
@@ -326,12 +343,7 @@ struct vinci_grammar *grammar_retain(const struct vinci_grammar *grammar)
 void grammar_drop_masks(struct vinci_grammar *g)
 {
     for (uint32_t i = 0; g->masks && i < g->n_states; i++) {
-        struct state_mask *mask = g->masks[i];
-        if (!mask) continue;
-        free(mask->bits);
-        free(mask->tokens);
-        free(mask->exits);
-        free(mask);
+        state_mask_free(g->masks[i]);
         g->masks[i] = NULL;
     }
     g->mask_bytes = 0;

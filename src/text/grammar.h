@@ -52,6 +52,7 @@ struct grammar_builder {
     struct grammar_link *links;
     struct grammar_rule *rules;
     size_t n_states, n_links, n_rules, state_capacity, link_capacity, rule_capacity;
+    uint32_t n_common; /* states of grammar_add_json, if that came first */
     enum vinci_status status;
     struct vinci_error *err;
 };
@@ -83,8 +84,8 @@ void grammar_add_choice(struct grammar_builder *b, uint32_t from, const char *te
                         uint32_t to);
 
 /* Makes the grammar whose texts are those of `root`. What cannot be completed is removed: USAGE if
- * nothing is left, or if a rule can call itself without reading a byte. The first n_common states
- * are known to be the same in all grammars of the tokenizer. Frees nothing of the builder. */
+ * nothing is left, or if a rule can call itself without reading a byte. Frees nothing
+ * of the builder. */
 enum vinci_status grammar_finish(struct vinci_grammar **out, struct grammar_builder *b,
                                  uint32_t root, const struct vinci_tokenizer *tokenizer,
                                  struct vinci_error *err);
@@ -108,23 +109,16 @@ struct grammar_state {
     bool simple; /* no jumps, no end; edges do not overlap */
 };
 
-/* What a state allows without what follows its rule: tokens that stay inside the rule (or end with
- * it), and the trie's nodes at which the rule is done and a token goes on. */
-struct state_mask {
-    uint32_t *bits;  /* [words of a mask], or NULL: */
-    int32_t *tokens; /* [n_tokens] */
-    uint32_t *exits; /* [n_exits] */
-    uint32_t n_tokens, n_exits;
-};
-
 struct vinci_grammar {
     atomic_uint n_refs;
-    const struct vocab_trie *trie;
+    struct vocab_trie *trie;
     struct grammar_state *states; /* [n_states] */
     struct grammar_edge *edges;
     struct grammar_jump *jumps;
     struct grammar_rule *rules; /* [n_rules] */
     uint32_t n_states, n_rules, root;
+    uint32_t
+        n_common; /* the first states are those of every JSON grammar; the trie has their masks */
     pthread_mutex_t lock;      /* of what follows */
     struct state_mask **masks; /* [n_states], NULL: not yet known */
     size_t mask_bytes;
@@ -133,6 +127,7 @@ struct vinci_grammar {
 /* Another reference, for vinci_grammar_close. */
 struct vinci_grammar *grammar_retain(const struct vinci_grammar *grammar);
 
+/* The grammar's lock is held. */
 void grammar_drop_masks(struct vinci_grammar *grammar);
 
 /* ---- matching (grammar_match.c) ---- */
@@ -173,6 +168,7 @@ struct json_rules {
     uint32_t value, object, array; /* any */
 };
 
+/* The first thing that is added to a grammar. */
 void grammar_add_json(struct grammar_builder *b, struct json_rules *rules);
 
 /* White space or nothing. */

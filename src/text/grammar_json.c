@@ -202,6 +202,7 @@ static void add_list(struct grammar_builder *b, const struct json_rules *rules, 
 void grammar_add_json(struct grammar_builder *b, struct json_rules *rules)
 {
     uint32_t element, behind, at;
+    bool first = b->n_states == 0;
     rules->space = add_space_rule(b);
     rules->string = add_string_rule(b);
     rules->number = add_number_rule(b);
@@ -224,6 +225,7 @@ void grammar_add_json(struct grammar_builder *b, struct json_rules *rules)
     grammar_add_call(b, element, rules->string, at);
     at = grammar_add_space(b, rules, grammar_add_text(b, at, ":", 1));
     grammar_add_call(b, at, rules->value, behind);
+    if (first) b->n_common = (uint32_t)b->n_states;
 }
 
 enum vinci_status vinci_grammar_json(struct vinci_grammar **out,

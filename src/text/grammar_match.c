@@ -387,22 +387,37 @@ static struct state_mask *new_state_mask(const struct grammar_matcher *m, size_t
     return mask;
 }
 
-/* The grammar's lock is held. */
-static const struct state_mask *state_mask(struct grammar_matcher *m, uint32_t state)
+/* What one state allows, by a walk over the whole trie. */
+static struct state_mask *find_state_mask(struct grammar_matcher *m, uint32_t state,
+                                          size_t *n_bytes)
 {
-    struct vinci_grammar *g = m->grammar;
-    size_t n_bytes = 0;
-    if (g->masks[state]) return g->masks[state];
-    if (g->mask_bytes > MASK_BYTES) grammar_drop_masks(g);
     memset(m->walk_bits, 0, grammar_matcher_words(m) * sizeof *m->walk_bits);
     m->n_exits = 0;
     size_t at = m->n_pool;
     struct set set = {at, 1, false};
     if (!append(m, (struct item){state, BOTTOM}) ||
-        !walk(m, 0, g->trie->n_nodes, 0, set, m->walk_bits, true))
+        !walk(m, 0, m->grammar->trie->n_nodes, 0, set, m->walk_bits, true))
         return NULL;
     m->n_pool = at;
-    g->masks[state] = new_state_mask(m, &n_bytes);
+    return new_state_mask(m, n_bytes);
+}
+
+/* The same, kept: for the states of JSON itself with the trie, once for all grammars. The grammar's
+ * lock is held. */
+static const struct state_mask *state_mask(struct grammar_matcher *m, uint32_t state)
+{
+    struct vinci_grammar *g = m->grammar;
+    size_t n_bytes = 0;
+    if (state < g->n_common) {
+        pthread_mutex_lock(&g->trie->lock);
+        if (!g->trie->common[state]) g->trie->common[state] = find_state_mask(m, state, &n_bytes);
+        const struct state_mask *common = g->trie->common[state];
+        pthread_mutex_unlock(&g->trie->lock);
+        return common;
+    }
+    if (g->masks[state]) return g->masks[state];
+    if (g->mask_bytes > MASK_BYTES) grammar_drop_masks(g);
+    g->masks[state] = find_state_mask(m, state, &n_bytes);
     if (g->masks[state]) g->mask_bytes += n_bytes;
     return g->masks[state];
 }

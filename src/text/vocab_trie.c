@@ -13,9 +13,22 @@ struct trie_slot *trie_slot_create(void)
     return slot;
 }
 
+void state_mask_free(struct state_mask *mask)
+{
+    if (!mask) return;
+    free(mask->bits);
+    free(mask->tokens);
+    free(mask->exits);
+    free(mask);
+}
+
 static void trie_free(struct vocab_trie *trie)
 {
     if (!trie) return;
+    for (uint32_t i = 0; i < trie->n_common; i++) state_mask_free(trie->common[i]);
+    free(trie->common);
+    free(trie->plain);
+    pthread_mutex_destroy(&trie->lock);
     free(trie->nodes);
     free(trie);
 }
@@ -117,7 +130,12 @@ static enum vinci_status create(struct vocab_trie **out, const struct vocab *voc
     struct vocab_trie *trie = array_new_zero(1, sizeof *trie);
     struct entry *entries = array_new(vocab->n_ids, sizeof *entries);
     struct trie_node *fitting;
-    if (!trie || !entries) goto no_memory;
+    if (trie) pthread_mutex_init(&trie->lock, NULL);
+    if (trie) trie->plain = array_new_zero((vocab->n_ids + 31) / 32, sizeof *trie->plain);
+    if (!trie || !entries || !trie->plain) goto no_memory;
+    for (size_t id = 0; id < vocab->n_ids; id++)
+        if (vocab->tokens[id].kind == TOKEN_NORMAL || vocab->tokens[id].kind == TOKEN_ADDED)
+            trie->plain[id / 32] |= 1u << id % 32;
     n = collect(entries, vocab, &n_bytes);
     trie->n_ids = (uint32_t)vocab->n_ids;
     if (!(trie->nodes = array_new(n_bytes, sizeof *trie->nodes))) goto no_memory;
@@ -134,8 +152,8 @@ no_memory:
     return fail_memory(err, (vocab->n_ids + n_bytes) * sizeof *entries, "the vocabulary's trie");
 }
 
-enum vinci_status vocab_trie_get(const struct vocab_trie **out,
-                                 const struct vinci_tokenizer *tokenizer, struct vinci_error *err)
+enum vinci_status vocab_trie_get(struct vocab_trie **out, const struct vinci_tokenizer *tokenizer,
+                                 struct vinci_error *err)
 {
     struct trie_slot *slot = tokenizer->trie;
     enum vinci_status status = VINCI_OK;

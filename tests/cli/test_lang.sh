@@ -104,14 +104,28 @@ printf '/help\n/xyzzyxyzzy\n' | vinci chat --lang zh_CN --tokenizer $model/token
 says '/help in Chinese' '撤回上一条消息及其回答' "$err"
 says 'an unknown command in Chinese' '没有命令“/xyzzyxyzzy”' "$err"
 
-# ---- columns ----
-
-# In 80 columns, a Chinese character counting as two: of UTF-8, the lead bytes from e3 on.
+# Every command and option is described in Chinese, so no text of a table lacks its N_().
 all=$(vinci --help | awk '/^  [a-z]/ { print $1 }')
 for command in '' $all; do
     # shellcheck disable=SC2086
+    vinci --lang zh_CN help $command | LC_ALL=C awk -v command="$command" '
+        function check() { if (text != "" && text !~ /[\343-\357]/) print command ": " text }
+        /^  +-/ || (command == "" && /^  [a-z]/) { check(); text = $0; next }
+        /^   / { text = text $0; next }
+        { check(); text = "" }
+        /^.*:$/ { print command ": " $0 }' >>"$folder/english"
+done
+check 'every option is described in Chinese' is_empty "$folder/english"
+cat "$folder/english"
+
+# ---- columns ----
+
+# In 80 columns, a Chinese character counting as two: of UTF-8, the lead bytes from e3 on.
+for command in '' $all; do
+    # shellcheck disable=SC2086
     vinci --lang zh_CN help $command | LC_ALL=C awk '
-        { line = $0; wide = gsub(/[\343-\357][\200-\277][\200-\277]/, "", line); }
+        { line = $0; gsub(/\342[\200-\277][\200-\277]/, "-", line) } # quotes: one column
+        { wide = gsub(/[\343-\357][\200-\277][\200-\277]/, "", line) }
         length(line) + 2 * wide > 80' >>"$folder/long"
 done
 check 'the Chinese help fits 80 columns' is_empty "$folder/long"

@@ -1,6 +1,7 @@
 /* test_requests.c - many requests of all kinds at once on the trained model: the same bytes as each
  * alone, with and without shared prefixes, with little memory; turns kept to their rules; order by
  * priority and key; cancellation within one step; scripted answers. */
+#include "alloc_fail.h"
 #include "golden_case.h"
 
 #include <jansson.h>
@@ -596,6 +597,53 @@ static void test_cancelled_within_one_step(void **state)
     vinci_engine_close(engine);
 }
 
+/* ---- failing allocations ------------------------------------------------------------------- */
+
+/* A request with turn rules on an engine that stays: whatever fails, the request ends and the next
+ * one is right. */
+static void test_failing_allocations(void **state)
+{
+    (void)state;
+    struct vinci_engine *engine = open_engine(true, 0, 2, NULL);
+    struct kept whole, kept;
+    struct vinci_error err;
+    size_t n_failed = 0, n_active;
+    submit_mixed(engine, &whole, 6);
+    finish(engine, &whole, 1);
+    int32_t *prompt = make_prompt(6, &n_active);
+    for (size_t k = 1;; k++) {
+        struct vinci_tool_rule rule = {"functions.get_weather", weather};
+        struct vinci_turn_rules turn = {.tools = &rule,
+                                        .n_tools = 1,
+                                        .tool_choice = VINCI_TOOL_CHOICE_REQUIRED,
+                                        .response = answer};
+        struct vinci_request_options options;
+        struct vinci_request_result result = {0};
+        static const char *const stop[] = {"never"};
+        vinci_request_options_init(&options);
+        options.prompt = prompt;
+        options.n_prompt = n_active;
+        options.max_new_tokens = 4;
+        options.tokenizer = tokenizer;
+        options.turn = &turn;
+        options.stop_strings = stop;
+        options.n_stop_strings = 1;
+        memset(&err, 0, sizeof err);
+        alloc_fail_begin(k);
+        enum vinci_status status = vinci_generate(engine, &options, &result, &err);
+        bool failed = alloc_fail_end();
+        if (status != VINCI_OK && status != VINCI_NO_MEMORY) fail_msg("%zu: %s", k, err.text);
+        n_failed += status == VINCI_NO_MEMORY;
+        if (!failed) break;
+    }
+    vinci_free(prompt);
+    assert_true(n_failed > 20);
+    submit_mixed(engine, &kept, 6);
+    finish(engine, &kept, 1);
+    compare(&whole, &kept, 1);
+    vinci_engine_close(engine);
+}
+
 /* ---- scripts ------------------------------------------------------------------------------- */
 
 static void write_file(const char *path, const char *text)
@@ -677,7 +725,7 @@ int main(void)
         cmocka_unit_test(test_mixed_requests), cmocka_unit_test(test_preemption),
         cmocka_unit_test(test_prefix_cache),   cmocka_unit_test(test_turns),
         cmocka_unit_test(test_order),          cmocka_unit_test(test_cancelled_within_one_step),
-        cmocka_unit_test(test_script),
+        cmocka_unit_test(test_script),         cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests_name("requests", tests, set_up, tear_down);
 }

@@ -225,8 +225,9 @@ static void test_opening_fails(void **state)
 static void test_operator_fails(void **state)
 {
     (void)state;
-    static const char *const calls[] = {"aclnnAddmm@7", "aclnnSoftmax@3=561002",
-                                        "aclrtMemcpyAsync@2", "aclnnGroupedMatmulV4@2=161002"};
+    static const char *const calls[] = {
+        "aclnnAddmmGetWorkspaceSize@7", "aclnnSoftmaxGetWorkspaceSize@2=561002",
+        "aclrtMemcpyAsync@1", "aclnnGroupedMatmulV4GetWorkspaceSize@2=161002"};
     int32_t tokens[8];
     float expected[N_VOCAB], logits[N_VOCAB];
     some_tokens(tokens, 8, 4);

@@ -70,7 +70,7 @@ static void sim_find(const char *version)
     FIND(npu_sim_violation)
 }
 
-static struct npu_sim_counters counters(void)
+__attribute__((unused)) static struct npu_sim_counters counters(void)
 {
     struct npu_sim_counters c;
     cann.npu_sim_counters(&c);
@@ -89,6 +89,7 @@ static int sim_begin(const char *version)
 
 static void sim_clear(void)
 {
+    cann.aclrtSynchronizeStream(stream);
     while (n_made_tensors) cann.aclDestroyTensor(made_tensors[--n_made_tensors]);
     while (n_made_memory) cann.aclrtFree(made_memory[--n_made_memory]);
 }

@@ -218,7 +218,7 @@ static aclError capture_close(struct model *m)
 
 aclError sim_aclmdlRICaptureEnd(aclrtStream stream, aclmdlRI *modelRI)
 {
-    ENTER(aclmdlRICaptureEnd);
+    aclError fault = sim_enter("aclmdlRICaptureEnd"); /* the capture ends all the same */
     if (!modelRI) return sim_error(INVALID_PARAM, "aclmdlRICaptureEnd: modelRI is NULL");
     *modelRI = NULL;
     pthread_mutex_lock(&sim_lock);
@@ -236,6 +236,7 @@ aclError sim_aclmdlRICaptureEnd(aclrtStream stream, aclmdlRI *modelRI)
                           "aclmdlRICaptureEnd: begun by another thread");
     } else if (!error) {
         error = capture_close(m);
+        if (!error) error = fault;
         /* The thread's own order: what was captured has not run. */
         s->clock.time[s->index]++;
         if (error) {

@@ -200,6 +200,7 @@ void npu_sim_counters(struct npu_sim_counters *out)
     sim_count.streams_alive = handle_count(HANDLE_STREAM);
     sim_count.events_alive = handle_count(HANDLE_EVENT);
     sim_count.models_alive = handle_count(HANDLE_MODEL);
+    sim_count.launches_run = sim_operators_run;
     *out = sim_count;
     pthread_mutex_unlock(&sim_lock);
 }
@@ -240,6 +241,10 @@ static void write_report(const char *path)
                    {"kernels", c->kernels},
                    {"kernel_bytes", c->kernel_bytes},
                    {"synchronisations", c->synchronisations},
+                   {"stream_waits", c->stream_waits},
+                   {"event_waits", c->event_waits},
+                   {"device_waits", c->device_waits},
+                   {"pageable_copies", c->pageable_copies},
                    {"queries", c->queries},
                    {"sync_copies", c->sync_copies},
                    {"host_to_device", c->host_to_device},

@@ -15,6 +15,7 @@ struct npu_sim_counters {
     uint64_t kernel_bytes;     /* read and written by them */
     uint64_t synchronisations; /* calls that made the host wait: streams, events, devices, copies of
                                   memory that is not pinned */
+    uint64_t stream_waits, event_waits, device_waits, pageable_copies; /* which of these */
     uint64_t queries;
     uint64_t sync_copies; /* aclrtMemcpy and aclrtMemset, which also wait */
     uint64_t host_to_device, device_to_host, device_to_device; /* bytes */
@@ -25,6 +26,7 @@ struct npu_sim_counters {
     uint64_t tensors_alive, executors_alive, streams_alive, events_alive, models_alive;
     uint64_t refusals;   /* calls that returned an error */
     uint64_t violations; /* what hardware would not report: races, leaks, use after free */
+    uint64_t launches_run; /* since aclInit: what NPU_SIM_LOST and NPU_SIM_HANG count */
     uint64_t stream_launches[NPU_SIM_STREAMS];
 };
 

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 
 enum { ALIGN = 64, GAP = 128, GUARD = 0xA5, FRESH = 0xFF };
-static const uint64_t FILL_MOST = 256ull << 20; /* longer ones are filled at their start only */
+static const uint64_t FILL_MOST = 8ull << 20; /* longer ones are filled at their start only */
 
 struct access {
     uint64_t begin, end, time;

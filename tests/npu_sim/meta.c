@@ -132,7 +132,7 @@ aclnnStatus sim_aclDestroyScalar(const aclScalar *scalar)
 #define ARRAY(Kind, element, handle, create, destroy) \
     Kind *create(const element *value, uint64_t size) \
     { \
-        if (sim_enter(#create + 4) || (size && !value)) return NULL; \
+        if (sim_enter(&(#create)[4]) || (size && !value)) return NULL; \
         Kind *a = sim_alloc(sizeof *a); \
         a->size = size; \
         a->values = sim_alloc(size * sizeof *a->values); \
@@ -142,9 +142,9 @@ aclnnStatus sim_aclDestroyScalar(const aclScalar *scalar)
     } \
     aclnnStatus destroy(const Kind *array) \
     { \
-        aclError fault = sim_enter(#destroy + 4); \
+        aclError fault = sim_enter(&(#destroy)[4]); \
         if (fault || !array) return fault; \
-        if (!handle_remove(handle, array)) return not_alive(#destroy + 4, array); \
+        if (!handle_remove(handle, array)) return not_alive(&(#destroy)[4], array); \
         free(array->values); \
         free((void *)array); \
         return SUCCESS; \

@@ -236,11 +236,14 @@ aclnnStatus op_done(op *o, void (*run)(const struct plan *, const struct view *)
         op_free(o);
         return status;
     }
-    /* What is not dense is copied first. */
+    /* What is not dense is copied first; operators that need room at all need more for more rows.
+     */
+    bool grows = workspace > 0;
     for (size_t i = 0; i < o->n_views; i++) {
         const struct view *v = &o->views[i];
-        if (v->present && !view_dense(v))
-            workspace += ((uint64_t)view_elements(v) * type_bits(v->dtype) / 8 + 511) / 512 * 512;
+        uint64_t bytes = v->present ? (uint64_t)view_elements(v) * type_bits(v->dtype) / 8 : 0;
+        if (v->present && !view_dense(v)) workspace += (bytes + 511) / 512 * 512;
+        if (grows && v->output) workspace += (bytes + 511) / 512 * 1024;
     }
     o->plan->run = run;
     o->workspace = workspace;
@@ -312,7 +315,12 @@ aclnnStatus op_launch(const char *name, void *workspace, uint64_t size, aclOpExe
                       aclrtStream stream)
 {
     aclnnStatus status = launch_check(name, workspace, size, o);
-    if (status) return status;
+    if (status) { /* the second phase takes the executor even if it fails */
+        if (handle_is(HANDLE_EXECUTOR, o) && !o->repeatable && !strcmp(o->plan->name, name) &&
+            handle_remove(HANDLE_EXECUTOR, o))
+            op_free(o);
+        return status;
+    }
     struct launch *l = sim_alloc(sizeof *l + o->n_views * sizeof *l->views);
     l->plan = o->plan;
     __atomic_add_fetch(&o->plan->refs, 1, __ATOMIC_RELAXED);

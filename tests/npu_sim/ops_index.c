@@ -104,6 +104,23 @@ aclnnStatus sim_aclnnGatherV2GetWorkspaceSize(const aclTensor *self, int64_t dim
 
 /* ---- scatter ---- */
 
+/* Two writes of one place: which stays is undefined, so both must be the same. */
+static void check_twice(const char *name, const int64_t *index, int64_t n, const struct view *rows,
+                        int64_t row)
+{
+    const uint8_t *bytes = sim_memory(rows->address);
+    size_t size = type_bits(rows->dtype) / 8;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < i; j++) {
+            bool same = index[i] == index[j] && row > 0;
+            for (int64_t k = 0; same && k < row; k++)
+                same = !memcmp(bytes + (size_t)place_of(rows, i * row + k) * size,
+                               bytes + (size_t)place_of(rows, j * row + k) * size, size);
+            if (index[i] == index[j] && index[i] >= 0 && !same)
+                sim_violate("%s: index %lld twice", name, (long long)index[i]);
+        }
+}
+
 /* views: var (in), var (out), indices, updates: var[index[i]] = updates[i], along axis i[0] */
 static void run_scatter(const struct plan *plan, const struct view *views)
 {
@@ -113,10 +130,7 @@ static void run_scatter(const struct plan *plan, const struct view *views)
     int64_t inner = 1, outer = 1;
     for (int i = axis + 1; i < var->n_dims; i++) inner *= var->dims[i];
     for (int i = 0; i < axis; i++) outer *= var->dims[i];
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < i; j++)
-            if (index[i] == index[j])
-                sim_violate("%s: index %lld twice", plan->name, (long long)index[i]);
+    check_twice(plan->name, index, n, updates, outer == 1 ? inner : 0);
     for (int64_t a = 0; a < outer; a++)
         for (int64_t i = 0; i < n; i++) {
             if (!in_range(plan->name, index[i], var->dims[axis])) continue;
@@ -174,6 +188,7 @@ static void run_pa_cache(const struct plan *plan, const struct view *views)
     for (int part = 0; part < 2; part++) {
         const struct view *from = &views[part ? 4 : 0], *cache = &views[part ? 6 : 2];
         int64_t row = from->dims[1] * from->dims[2], block = cache->dims[1];
+        check_twice(plan->name, slots, n, from, row);
         for (int64_t t = 0; t < n; t++) {
             if (slots[t] == -1) continue;
             if (!in_range(plan->name, slots[t], cache->dims[0] * block)) continue;

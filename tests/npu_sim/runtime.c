@@ -308,7 +308,10 @@ static aclError copy_later(const char *name, struct copy c, size_t room, aclrtSt
         c.from = (uint64_t)(uintptr_t)taken;
         c.owned = true;
     }
-    if (pageable) sim_count.synchronisations++;
+    if (pageable) {
+        sim_count.synchronisations++;
+        sim_count.pageable_copies++;
+    }
     pthread_mutex_unlock(&sim_lock);
     if (error) return error;
     struct copy *kept = sim_alloc(sizeof *kept);

@@ -108,9 +108,11 @@ static void *stream_main(void *data)
         s->head = t->next;
         if (!s->head) s->tail = NULL;
         s->done = t->seq;
+        /* Those who wait, wait for an event's record or for all that is demanded. */
+        bool tell = t->record || !ready(s);
         work_release(t->work);
         free(t);
-        pthread_cond_broadcast(&changed);
+        if (tell) pthread_cond_broadcast(&changed);
     }
     pthread_mutex_unlock(&sim_lock);
     return NULL;
@@ -510,6 +512,7 @@ static aclError synchronise(const char *name, aclrtStream stream, int timeout)
     if (!error && s->capture)
         error = sim_error(RT_STREAM_CAPTURED, "%s: it is being captured", name);
     sim_count.synchronisations++;
+    sim_count.stream_waits++;
     if (!error) error = stream_wait(s, timeout);
     pthread_mutex_unlock(&sim_lock);
     return error;
@@ -534,6 +537,7 @@ static aclError synchronise_device(const char *name, int timeout)
     if (thread_device < 0) return sim_error(RT_CONTEXT_NULL, "%s: no device is set", name);
     pthread_mutex_lock(&sim_lock);
     sim_count.synchronisations++;
+    sim_count.device_waits++;
     error = device_wait(thread_device, timeout);
     pthread_mutex_unlock(&sim_lock);
     return error;
@@ -737,6 +741,7 @@ aclError sim_aclrtSynchronizeEvent(aclrtEvent event)
         uint64_t generation = e->generation;
         struct clock clock = e->clock;
         sim_count.synchronisations++;
+        sim_count.event_waits++;
         if (e->completed < generation) stream_demand(e->stream, e->seq);
         while (handle_is(HANDLE_EVENT, e) && e->completed < generation)
             pthread_cond_wait(&changed, &sim_lock);
