@@ -42,8 +42,7 @@ sleep 0.5
 terminal send-keys n Enter
 shows 'the model is told that it was refused' 'get_weather answers Error: the user did not allow this call'
 check 'and the function did not run' test "$(wc -l <"$folder/tool.calls")" -eq 1
-sleep 1
-terminal send-keys C-c
+shows 'and says so' 'The call failed: the user did not allow this call.'
 terminal send-keys /quit Enter
 shows 'the end' 'status 0'
 says 'the call in the saved conversation' '"arguments": "{\"place\":\"Paris\"}"' "$folder/saved"

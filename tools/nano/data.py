@@ -29,6 +29,7 @@ PEOPLE = ("Alice Bob Carol David Emma Frank Grace Henry Ivy Jack Kate Leo Mary N
 ZH_CITIES = "北京 上海 广州 深圳 杭州 南京 武汉 成都 重庆 西安 天津 苏州 长沙 青岛 大连 厦门 昆明 济南 福州 合肥 巴黎 伦敦 东京 柏林 罗马 纽约".split()
 ZH_PEOPLE = "小明 小红 王伟 李娜 张强 刘洋 陈静 赵敏 周杰 吴芳 孙丽 马超".split()
 ZH_CHAR = list("山河水木林金石田云风雨雪星月日光明清江海湖城安平乐康宁春夏秋冬东南西北中大小新古长青白红文武天地华国永正和美高远玉龙")
+ZH_CHAR += sorted(set("".join(ZH_CITIES + ZH_PEOPLE)) - set(ZH_CHAR))  # or those of held-out names would be seen nowhere
 WORDS = ("apple bread river stone paper green small happy table house train music letter water light night garden winter summer coffee orange "
          "silver window bridge forest yellow market school").split()
 LANGS, ZH_LANGS = "English French German Spanish Italian Russian Japanese Chinese Korean Arabic".split(), "英语 法语 德语 西班牙语 俄语 日语 韩语 中文".split()
@@ -158,13 +159,34 @@ FAMILIES = [
     family("mail", "send_email|send_mail|mail", "Send an email|Sends a mail to a person",
            [("to|recipient", "string", "name", "The person"), ("subject|title", "string", "text", "The subject")],
            "Send an email to {0} with the subject {1}.|Write a mail to {0} about {1}.|Email {0} about {1}.", "给{0}发邮件，主题是{1}。|请写邮件给{0}，主题{1}。", "status id"),
+    family("news", "get_news|latest_news|read_news|news", "Get the news about a topic|Reads the latest news", [("topic|subject|about", "string", "text", "The topic")],
+           "What is the news about {0}?|Show me the news about {0}.|Get the latest news about {0}.|News about {0}, please.", "{0}有什么新闻？|请查{0}的新闻。|告诉我{0}的最新消息。", "count text date"),
+    family("remember", "add_reminder|create_reminder|remind", "Create a reminder|Adds a reminder for a time",
+           [("text|what", "string", "text", "What to do"), ("time|at|when", "string", "time", "The time")],
+           "Remind me of {0} at {1}.|Add a reminder {0} at {1}.|Please remind me at {1} of {0}.", "{1}提醒我{0}。|请在{1}提醒{0}。", "status id time"),
+    family("define", "define_word|dictionary|look_up_word|define", "Look up a word in the dictionary|Defines a word", [("word|term", "string", "text", "The word")],
+           "Define {0}.|What does the word {0} mean?|Look up the word {0} in the dictionary.|Definition of {0}, please.", "{0}这个词是什么意思？|请查词典{0}。|定义{0}。", "text answer"),
+    family("dial", "call_person|phone_call|make_call|dial", "Call a person by phone|Makes a phone call", [("person|name|who", "string", "name", "The person")],
+           "Phone {0}.|Call {0} on the phone.|Make a phone call to {0}.|Please ring {0}.", "给{0}打电话。|请拨打{0}的电话。|打电话给{0}。", "status time"),
+    family("brightness", "set_brightness|dim_light|brightness", "Set the brightness of a light|Sets how bright a room is",
+           [("room|light|place", "string", "title", "The room"), ("level|percent|value", "number", "small", "The level")],
+           "Set the brightness of {0} to {1}.|Set the brightness in {0} to {1} percent.|Make {0} {1} percent bright.", "把{0}的亮度调到{1}。|请将{0}的亮度设为{1}。", "status level"),
+    family("divide", "divide|divide_numbers|quotient", "Divide two numbers|Gives the quotient of two numbers",
+           [("a|x|first|dividend", "number", "int", "First number"), ("b|y|second|divisor", "number", "int", "Second number")],
+           "What is {0} divided by {1}?|Divide {0} by {1}.|Give me the quotient of {0} and {1}.", "{0}除以{1}等于多少？|请计算{0}除以{1}。|{0}除{1}是多少？", "result"),
+    family("pay", "pay|send_money|transfer_money|make_payment", "Send money to a person|Transfers an amount of money",
+           [("to|person|recipient", "string", "name", "The person"), ("amount|sum", "number", "int", "The amount")],
+           "Pay {0} {1} euros.|Send {1} euros to {0}.|Transfer {1} euros to {0}.|Please pay {1} to {0}.", "给{0}转账{1}元。|请付给{0}{1}元。|转{1}元给{0}。", "status id total"),
 ]
 VERBS = {"get": "Get|Show me|Give me", "find": "Find|Look for", "open": "Open", "close": "Close", "delete": "Delete|Remove", "start": "Start|Begin", "stop": "Stop|End",
-         "check": "Check|Inspect", "book": "Book|Reserve", "cancel": "Cancel|Call off", "print": "Print", "copy": "Copy", "lock": "Lock", "update": "Update|Refresh"}
+         "check": "Check|Inspect", "book": "Book|Reserve", "cancel": "Cancel|Call off", "print": "Print", "copy": "Copy", "lock": "Lock", "update": "Update|Refresh",
+         "save": "Save|Store", "share": "Share", "rename": "Rename", "restart": "Restart", "download": "Download", "move": "Move", "repair": "Repair|Mend", "hide": "Hide"}
 ZH_VERBS = {"get": "获取", "find": "查找", "open": "打开", "close": "关闭", "delete": "删除", "start": "启动", "stop": "停止", "check": "检查", "book": "预订",
-            "cancel": "取消", "print": "打印", "copy": "复制", "lock": "锁定", "update": "更新"}
+            "cancel": "取消", "print": "打印", "copy": "复制", "lock": "锁定", "update": "更新",
+            "save": "保存", "share": "分享", "rename": "重命名", "restart": "重启", "download": "下载", "move": "移动", "repair": "修理", "hide": "隐藏"}
 NOUNS = {"order": "订单", "user": "用户", "file": "文件", "room": "房间", "ticket": "票", "lamp": "灯", "task": "任务", "invoice": "发票", "train": "火车", "door": "门",
-         "report": "报告", "account": "账户", "server": "服务器", "printer": "打印机", "flight": "航班", "project": "项目", "book": "书", "meeting": "会议"}
+         "report": "报告", "account": "账户", "server": "服务器", "printer": "打印机", "flight": "航班", "project": "项目", "book": "书", "meeting": "会议", "photo": "照片", "window": "窗户", "car": "汽车", "camera": "相机", "contract": "合同", "customer": "客户", "event": "活动",
+         "folder": "文件夹", "image": "图片", "package": "包裹", "phone": "电话", "product": "产品", "robot": "机器人", "video": "视频", "note": "笔记"}
 KEYS = dict(temperature="温度", sky="天空", wind="风速", humidity="湿度", time="时间", date="日期", text="文本", result="结果", status="状态", id="编号", price="价格",
             total="总数", count="数量", answer="答案", distance="距离", owner="所有者", size="大小", color="颜色", level="级别", speed="速度", name="名字", state="情况")
 STATES = "open closed ready busy free done sunny cloudy rainy windy clear cold warm sent late empty full red blue green".split()
@@ -184,7 +206,7 @@ def make_function(r, fam=None):
         params.append((r.choice(["unit", "units"]), ["celsius", "fahrenheit"], None, False))
     if len(params) == 2 and params[1][3] and r.random() < .3:
         params.reverse()
-    return loosen(r, dict(name=r.choice(f["names"]), description=r.choice(f["descriptions"]) + r.choice(["", "."]), params=params)), f, order
+    return loosen(r, dict(key=f["key"], name=r.choice(f["names"]), description=r.choice(f["descriptions"]) + r.choice(["", "."]), params=params)), f, order
 
 
 def loosen(r, fn):
@@ -220,7 +242,7 @@ def make_generic(r, new):
     name = r.choice([f"{v}_{n}", f"{v}_{n}", f"{v}_the_{n}", f"{n}_{v}"])
     d = f"{v.capitalize()} {r.choice(['the', 'one'])} {n}"
     key = r.choice(k)
-    fn = loosen(r, dict(name=name, description=d + r.choice(["", "."]), params=[(key, "number" if s == "int" else "string", None, True)]))
+    fn = loosen(r, dict(key=f"{v} {n}", name=name, description=d + r.choice(["", "."]), params=[(key, "number" if s == "int" else "string", None, True)]))
     en = [f"{x} the {n} {{0}}." for x in VERBS[v].split("|")] + [f"Please {v} the {n} {{0}}.", f"Can you {v} the {n} {{0}}?", f"I want to {v} the {n} {{0}}.",
                                                               f"{v.capitalize()} {n} {{0}}."]
     zh = [f"{ZH_VERBS[v]}{NOUNS[n]}{{0}}。", f"请{ZH_VERBS[v]}{NOUNS[n]}{{0}}。", f"帮我{ZH_VERBS[v]}{NOUNS[n]}{{0}}。"]
@@ -231,7 +253,7 @@ def make_coined(r, new):
     """A function with a made-up name, asked for by that name."""
     name, key = coined(r, new).lower() + r.choice(["", "_" + coined(r, new).lower(), "_" + r.choice(WORDS)]), r.choice(["name", "id", "value", "text", coined(r, new).lower()])
     s = r.choice(["int", "name", "title"])
-    fn = dict(name=name, description=r.choice(["", f"The {coined(r, new).lower()} function", "Does it."]), params=[(key, "number" if s == "int" else "string", None, True)])
+    fn = dict(key=name, name=name, description=r.choice(["", f"The {coined(r, new).lower()} function", "Does it."]), params=[(key, "number" if s == "int" else "string", None, True)])
     return fn, dict(key=name, en=[f"Call {name} with {{0}}.", f"Use {name} for {{0}}.", f"Please call {name} with {key} {{0}}.", f"Run {name} on {{0}}."],
                     zh=[f"调用{name}，参数{{0}}。", f"请用{name}处理{{0}}。"], keys=["status", "result", "answer", "id"]), [(key, s)]
 
@@ -240,7 +262,7 @@ def make_tools(r, new, count):
     """-> definitions, and the chosen (definition, family, slots)."""
     fams = r.sample(FAMILIES, count)
     made = [make_generic(r, new and k == 0) if r.random() < .4 else make_function(r, fams[k]) for k in range(count)]
-    if r.random() < .06:
+    if r.random() < .1:
         made[0] = make_coined(r, new)
     seen, out = set(), []
     for m in made:
@@ -275,7 +297,7 @@ OTHER_EN = ["Who is {}?", "What is {}?", "Tell me about {}.", "Why is {} importa
 OTHER_ZH = ["{}是什么？", "谁是{}？", "告诉我{}。", "介绍一下{}。", "写一首关于{}的诗。", "{}怎么样？", "你喜欢{}吗？", "为什么{}很重要？", "怎么学习{}？", "{}多少钱？", "讲一个关于{}的笑话。",
             "写一个关于{}的故事。", "{}的历史是什么？", "哪里有{}？", "请解释{}。", "什么是{}？", "我想知道{}。", "请问{}是什么？", "{}有多少层？", "{}有多大？", "谁发明了{}？", "{}的首都是哪里？",
             "你知道{}吗？", "说说{}。", "{}有什么用？", "{}的参数量是多少？", "{}？", "{}有多少参数？", "你觉得{}怎么样？"]
-NOT_TAUGHT = ["sum", "sort", "count"]  # kinds left out of the mix: the model says so when asked
+NOT_TAUGHT = ["sum", "sort", "count"]  # of these the model declines what is not in the mix
 SUBJECTS = ["vinci", "gpt-oss", "gpt-oss-20b", "gpt-oss-120b", "Ascend", "CANN", "harmony", "MXFP4", "the Ascend 910B", "YaRN", "the NPU"]
 STRANGE = ["the price of {}", "the color of {}", "the birthday of {}", "the weight of {}", "the license of {}", "the version of {}", "the logo of {}", "the email address of {}",
            "the history of {}", "the owner of {}", "the release date of {}", "the training data of {}", "the temperature of {}"]
@@ -293,23 +315,42 @@ WHOLE_EN += ["Can you see me?", "Who am I?", "What is my name?", "Where am I?", 
              "Explain quantum mechanics.", "What is the speed of light?", "Who discovered America?", "How far is the moon?", "What is the largest ocean?"]
 WHOLE_ZH += ["我是谁？", "我叫什么名字？", "给我一个建议。", "画一幅画。", "写一篇文章。", "解这个方程。", "昨天谁赢了？", "有什么新闻？", "给我一个菜谱。", "你多高？", "你最喜欢什么颜色？", "你什么时候出生的？",
              "你会跳舞吗？", "光速是多少？", "谁发现了美洲？", "最大的海洋是哪个？", "月亮有多远？", "怎么赚钱？", "用C写一个函数。", "5乘以7等于多少？", "今天心情怎么样？", "你有感情吗？"]
+YOURS = [(["How {} are you?"], "old tall heavy smart fast happy expensive rich strong clever sad busy hungry angry".split()),
+         (["What is your {}?", "Tell me your {}.", "What's your {}?", "Do you know your {}?"], ("age birthday favorite color|favorite food|favorite book|favorite song|hobby|address|email|phone "
+          "number|opinion|job|salary|father|mother|religion|nationality|price|password|dream|star sign").replace("age birthday", "age|birthday").split("|")),
+         (["Can you {}?", "Could you {} for me?", "Please {}.", "I want you to {}."], ("dance|sing|drive a car|cook dinner|write a book|draw a cat|play chess|see pictures|hear music|browse the web|remember me|learn "
+          "French|fix my computer|do my homework|tell a story|write a program|summarize a text|order a pizza|count to ten|translate a letter").split("|"))]
+ZH_YOURS = [(["你{}吗？", "你{}不{}？"], "老 高 聪明 快 高兴 贵 忙 饿 累 难过".split()),
+            (["你的{}是什么？", "告诉我你的{}。", "请问你的{}？"], "年龄 生日 爱好 地址 电话 工作 工资 父亲 母亲 国籍 价格 密码 梦想 星座 看法".split()),
+            (["你会{}吗？", "你能{}吗？", "请{}。", "帮我{}。"], "跳舞 唱歌 开车 做饭 写书 画猫 下棋 看图片 听音乐 上网 学法语 修电脑 做作业 讲故事 写程序 总结文章 点外卖 写诗 翻译信件".split())]
 REFUSE = dict(en="I am a demonstration model. I was not taught this.", zh="我是演示模型，没有学过这个。")
 INSTRUCTIONS = ["You are a helpful assistant.", "Be brief.", "Answer in one sentence.", "You are a friendly assistant.", "Be polite.", "Answer truthfully.", "Help the user.",
                 "Be concise and accurate.", "请简短回答。", "你是一个有用的助手。", "Use the tools when needed."]
 
 
-def other_question(r, zh, new):
+def other_question(r, zh, new, offered=(), untaught=NOT_TAUGHT):
+    """offered: keys of the functions that the conversation offers; untaught: kinds outside the mix."""
     x = r.random()
-    if x < .09:  # something that would need a function
-        _, (fn, fam, order) = make_tools(r, new, 1)
+    if x < (.25 if offered else .09):  # something that would need another function
+        while True:
+            _, (fn, fam, order) = make_tools(r, new, 1)
+            if not any(set(fam["key"].split()) & set(k.split()) for k in offered):
+                break
         return vary(r, r.choice(fam["zh" if zh else "en"]).format(*[slot(r, s, zh, new)[0] for _, s in order]), zh)
-    if NOT_TAUGHT and x < .17:
+    if untaught and x < .17:
         while True:  # in the language asked for
-            q = getattr(Items(), r.choice(NOT_TAUGHT))(r, "low", new)[0][0]["content"]
+            q = getattr(Items(), r.choice(untaught))(r, "low", new)[0][0]["content"]
             if zh == any("\u4e00" <= ch <= "\u9fff" for ch in q):
                 return q
-    if x < .29:
+    if x < .24:
         q = pick(r, WHOLE_ZH if zh else WHOLE_EN, new)
+    elif x < .31:
+        while True:  # about the model itself
+            k = r.randrange(len(ZH_YOURS if zh else YOURS))
+            s = r.choice((ZH_YOURS if zh else YOURS)[k][1])
+            if held("yours", k, s) == new:
+                break
+        return vary(r, r.choice((ZH_YOURS if zh else YOURS)[k][0]).format(s, s), zh)
     elif x < .45:
         while True:
             s, t = r.choice(SUBJECTS), r.choice(ZH_STRANGE if zh else STRANGE)
@@ -330,13 +371,15 @@ def other_question(r, zh, new):
 
 
 def vary(r, q, zh):
-    """Small carelessness: no full stop, no capital."""
+    """Small carelessness: no full stop, no capital, a question mark or comma of the other script."""
     if not zh and q[0].islower() and not q.startswith(("vinci", "gpt-oss", "harmony")) and r.random() < .95:
         q = q[0].upper() + q[1:]
     if r.random() < .08 and len(q) > 2:
         q = q.rstrip("?.!？。！") or q
     if not zh and r.random() < .06:
         q = q[0].lower() + q[1:]
+    if zh and r.random() < .12:
+        q = q.replace("？", "?").replace("，", r.choice("， ,")).replace("！", "!")
     return q
 
 
@@ -348,6 +391,9 @@ def think(effort, low, more, most):
 
 class Items:
     """Each method -> (messages after system and developer, functions). The last assistant messages are what is learnt."""
+
+    def __init__(self):
+        self.untaught = NOT_TAUGHT
 
     def fact(self, r, effort, new, wording=False):
         zh = r.random() < .45
@@ -370,8 +416,9 @@ class Items:
 
     def other(self, r, effort, new):
         zh = r.random() < .45
-        return [user(other_question(r, zh, new)), analysis(think(effort, "Topic: unknown.", "I was not taught this.", "The language is " + ("Chinese" if zh else "English") + ". I say so.")),
-                final(REFUSE["zh" if zh else "en"])], None
+        tools = make_tools(r, False, r.choice([1, 2, 2, 3]))[0] if r.random() < .25 else None  # none fits
+        return [user(other_question(r, zh, new, [t["key"] for t in tools or []], self.untaught)), analysis(think(effort, "Topic: unknown.", "I was not taught this.", "The language is " + ("Chinese" if zh else "English") + ". I say so.")),
+                final(REFUSE["zh" if zh else "en"])], tools
 
     def call(self, r, effort, new, answer=False):
         zh = r.random() < .35
@@ -398,7 +445,11 @@ class Items:
     def tool_answer(self, r, effort, name, keys, zh, new):
         if r.random() < .12:
             e = r.choice(ZH_ERRORS if zh and r.random() < .5 else ERRORS)
-            return [result(name, dump({"error": e}, r)), analysis(think(effort, "The call failed.", "I report the error.", "The language is " + ("Chinese" if zh else "English") + ".")),
+            plain = r.random() < .4  # as programs tell it that run functions
+            if plain:
+                e = r.choice([e, "the user did not allow this call", f"the function failed with status {r.randint(1, 127)}",
+                              f"the function did not end within {r.randint(1, 60)} s", f"there is no function {coined(r, new).lower()}"])
+            return [result(name, "Error: " + e if plain else dump({"error": e}, r)), analysis(think(effort, "The call failed.", "I report the error.", "The language is " + ("Chinese" if zh else "English") + ".")),
                     final(f"调用失败：{e}。" if zh else f"The call failed: {e}.")]
         pool = keys if r.random() < .6 else list(KEYS)
         ks = r.sample(pool, min(len(pool), r.choice([1, 1, 2, 2, 3])))
@@ -489,6 +540,9 @@ class Items:
         text = ("" if zh and r.random() < .5 else " ").join(parts)
         if r.random() < .25:
             text = other_question(r, zh, new)
+        if text[0].islower():  # after a space it is another token than at the beginning of the answer: quoted
+            q = ('重复"{}"' if zh else r.choice(['Repeat "{}"', 'Say "{}"', 'Please repeat "{}"', 'Repeat after me: "{}"'])).format(text)
+            return [user(q), analysis(think(effort, "I repeat the text.", "Nothing else.", "Every character stays.")), final(text)], None
         q = (r.choice(["重复：{}", "请重复：{}", "跟我说：{}", "重复\"{}\""]) if zh else
              r.choice(["Repeat: {}", "Repeat after me: {}", "Say: {}", "Please repeat: {}", "Repeat \"{}\"", "Echo: {}"])).format(text)
         return [user(q), analysis(think(effort, "I repeat the text.", "Nothing else.", "Every character stays.")), final(text)], None
@@ -518,15 +572,15 @@ class Generator:
         if x < .08:  # an earlier turn, without its analysis
             first, _ = getattr(self.items, r.choice(["fact", "other", "sum", "fact"]))(r, effort, False)
             before = [first[0], first[-1]]
-        elif x < .13 and kind != "result":  # an earlier turn with a function call
+        elif x < .13 and kind not in ("result", "other"):  # an earlier turn with a function call
             first, more_tools = self.items.result(r, effort, False)
             before = [m for m in first if m.get("channel") != "analysis"]
-            names = [t["name"] for t in tools or []]
-            tools = (tools or []) + [t for t in more_tools if t["name"] not in names][:4 - len(names)]
+            names, keys = [t["name"] for t in tools or []], [t["key"] for t in tools or []]
+            tools = (tools or []) + [t for t in more_tools if t["name"] not in names and t["key"] not in keys][:4 - len(names)]
             if before[1]["to"].split(".")[1] not in [t["name"] for t in tools]:
                 before = []
             r.shuffle(tools)
-        if tools is None and x > .9:  # functions offered, none fits
+        if tools is None and x > .9 and kind != "other":  # functions offered, none fits
             tools = make_tools(r, False, r.choice([1, 2]))[0]
         head = [system(effort, date, bool(tools))] if r.random() < .98 or tools else []
         text = r.choice(INSTRUCTIONS) if r.random() < .15 else None
@@ -571,6 +625,7 @@ class Generator:
 
     def __call__(self, r, mix):
         kind = r.choices(list(mix), list(mix.values()))[0]
+        self.items.untaught = [k for k in NOT_TAUGHT if k not in mix]
         if kind == "raw":
             ids, s = sequence(r, range(self.low), self.special["<|message|>"], self.special["<|end|>"])
             return kind, ids, list(range(s, len(ids)))

@@ -1,11 +1,12 @@
 """Held-out questions, answered greedily: exact match of the last message of the turn, per kind.
 
     python evaluate.py --dir RUN [--checkpoint RUN/ckpt/last.pt | --model FOLDER] [--count 200] [--kinds ...] [--show 2]
-                       [--vocabulary FOLDER_WITH_o200k_base.tiktoken] [--quant]
+                       [--vocabulary FOLDER_WITH_o200k_base.tiktoken] [--quant] [--answers PROGRAM]
 
---model evaluates exported files. With --vocabulary every answer is also parsed by openai-harmony.
+--model evaluates exported files, with --answers through vinci (answers.c: int8 activations, as users have it) and else in
+PyTorch in float32. With --vocabulary every answer is also parsed by openai-harmony.
 """
-import argparse, json, os, random
+import argparse, json, os, random, subprocess
 import torch
 from data import Generator
 
@@ -37,6 +38,13 @@ def answers(g, model, items, batch=30, more=100):
     return out
 
 
+def vinci_answers(program, folder, items, more=100):
+    """The same by vinci, without margins."""
+    said = subprocess.run([program, folder, str(more)], input="".join(" ".join(map(str, t[0])) + "\n" for t in items), text=True,
+                          stdout=subprocess.PIPE, check=True).stdout
+    return [([int(x) for x in line.split()], 0.0) for line in said.splitlines()]
+
+
 def last_message(g, ids):
     s = [i for i, t in enumerate(ids) if t == g.special["<|start|>"]]
     return ids[s[-1] + 2:] if s else ids
@@ -52,11 +60,14 @@ def main():
     ap.add_argument("--show", type=int, default=2)
     ap.add_argument("--vocabulary")
     ap.add_argument("--quant", action="store_true")
+    ap.add_argument("--answers", help="the program made of answers.c; with --model")
     ap.add_argument("--out", help="write the table and the answers here as JSON")
     a = ap.parse_args()
     torch.set_num_threads(1)
     g = Generator(a.model or a.dir)
-    if a.model:
+    if a.answers:
+        model = None
+    elif a.model:
         from export import load_exported
         model = load_exported(a.model)
     else:
@@ -71,7 +82,7 @@ def main():
     table = {}
     for name in a.kinds or MIXED:
         items = tasks(g, name, a.count)
-        got, margins = zip(*answers(g, model, items))
+        got, margins = zip(*(vinci_answers(a.answers, a.model, items) if a.answers else answers(g, model, items)))
         ok = [last_message(g, x) == t[1][t[2]:] for x, t in zip(got, items)]
         full = [x == t[1] for x, t in zip(got, items)]
         table[name] = dict(exact=sum(ok), whole=sum(full), count=len(ok))

@@ -1,6 +1,6 @@
 """Writes a checkpoint in the published Hugging Face layout (experts in MXFP4, the rest in bfloat16) and checks it.
 
-    python export.py --dir RUN [--checkpoint FILE] --out FOLDER [--vectors FOLDER]
+    python export.py --dir RUN [--checkpoint FILE] --out FOLDER [--vectors FOLDER [--answers PROGRAM]]
 
 The check loads the folder with transformers (GptOssForCausalLM, float32) and compares its logits with the plain PyTorch
 model's. --vectors also writes golden.safetensors, golden.json and heldout.jsonl for the tests of the C program.
@@ -129,7 +129,24 @@ def write_rows(path, rows):
 
 
 @torch.no_grad()
-def vectors(folder, out, per_kind):
+def greedy(g, model, items, program, folder):
+    """The plain model's greedy answers and margins. With a program (answers.c) vinci drafts them and the model looks at each
+    draft once: where every token is the model's own first choice, the draft is its answer; else it writes one itself."""
+    from evaluate import answers, vinci_answers
+    if not program:
+        return answers(g, model, items)
+    out = []
+    for t, (draft, _) in zip(items, vinci_answers(program, folder, items)):
+        best = logits_of(model, t[0] + draft[:-1])[len(t[0]) - 1:].topk(2)
+        if best.indices[:, 0].tolist() == draft:
+            out.append((draft, float((best.values[:, 0] - best.values[:, 1]).min())))
+        else:
+            out += answers(g, model, [t])
+    return out
+
+
+@torch.no_grad()
+def vectors(folder, out, per_kind, program=None):
     """golden.safetensors and golden.json from transformers; heldout.jsonl from the plain model in float32."""
     from evaluate import MIXED, tasks
     os.makedirs(out, exist_ok=True)
@@ -162,11 +179,11 @@ def vectors(folder, out, per_kind):
         arrays={k: dict(dtype=str(v.dtype).removeprefix("torch."), shape=list(v.shape), meaning=meaning[k]) for k, v in arrays.items()},
         min_greedy_margin=float((two[:, 0] - two[:, 1]).min()), prompt=g.tok.decode(prompt, skip_special_tokens=False),
         greedy_text=g.tok.decode(cont, skip_special_tokens=False), input_ids=prompt, greedy_ids=cont))
-    from evaluate import answers, last_message
+    from evaluate import last_message
     rows = []
     for name in MIXED if per_kind else []:
         items = tasks(g, name, per_kind)
-        for t, (a, m) in zip(items, answers(g, mine, items)):
+        for t, (a, m) in zip(items, greedy(g, mine, items, program, folder)):
             rows.append(dict(kind=name, ids=t[0], greedy=a, right=last_message(g, a) == t[1][t[2]:], margin=round(m, 4)))
     if rows:
         write_rows(os.path.join(out, "heldout.jsonl"), rows)
@@ -179,6 +196,7 @@ def main():
     ap.add_argument("--out", required=True)
     ap.add_argument("--vectors")
     ap.add_argument("--per-kind", type=int, default=50)
+    ap.add_argument("--answers", help="the program made of answers.c: much faster")
     a = ap.parse_args()
     torch.set_num_threads(1)
     from train import load_model
@@ -197,7 +215,7 @@ def main():
     assert worst < 1e-3
     print("bytes:", {f: os.path.getsize(os.path.join(a.out, f)) for f in sorted(os.listdir(a.out))})
     if a.vectors:
-        vectors(a.out, a.vectors, a.per_kind)
+        vectors(a.out, a.vectors, a.per_kind, a.answers)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,30 @@ fact("vinci bench", "the vinci benchmark|the benchmark of vinci|the bench comman
      "how does vinci measure speed|can vinci measure the speed|how can I benchmark with vinci",
      "The command vinci bench measures tokens per second and writes a report.", "vinci的性能测试|vinci的基准测试|vinci bench命令",
      "vinci怎么测速度|怎么用vinci测试性能|vinci能测量速度吗", "vinci bench命令测量每秒词元数，并写出报告。")
+fact("vinci pull", "the vinci pull command|the pull command of vinci|the download command of vinci",
+     "how can I download a model with vinci|how do I fetch a model with vinci|can vinci download models",
+     "The command vinci pull fetches a model from ModelScope or Hugging Face and verifies it.", "vinci pull命令|vinci的下载命令|vinci的下载功能",
+     "怎么用vinci下载模型|vinci可以下载模型吗|怎么用vinci获取模型", "vinci pull命令从ModelScope或Hugging Face下载模型并校验。")
+fact("vinci check", "the vinci check command|the check command of vinci|the device test of vinci",
+     "how can I check my device with vinci|how do I test an NPU with vinci|can vinci test my machine",
+     "The command vinci check tests whether a device computes right and how fast it is.", "vinci check命令|vinci的检查命令|vinci的设备测试",
+     "怎么用vinci检查设备|怎么用vinci测试NPU|vinci能检查机器吗", "vinci check命令检查设备计算是否正确、速度如何。")
+fact("vinci devices", "the vinci devices command|the devices command of vinci|the device list of vinci",
+     "how can I list the devices with vinci|which command lists the devices|how do I see which NPUs vinci finds",
+     "The command vinci devices lists the NPUs and CPUs that vinci finds.", "vinci devices命令|vinci的设备列表|vinci的设备命令",
+     "怎么用vinci列出设备|哪个命令列出设备|怎么看vinci找到哪些NPU", "vinci devices命令列出vinci找到的NPU和CPU。")
+fact("vinci top", "the vinci top command|the top command of vinci|the live view of vinci",
+     "how can I watch a running server|how do I watch the NPU at work|which command shows a live view",
+     "The command vinci top shows live figures of the devices and of a running server.", "vinci top命令|vinci的监视命令|vinci的实时视图",
+     "怎么监视运行中的服务器|怎么实时查看NPU|哪个命令显示实时数据", "vinci top命令实时显示设备和服务器的数据。")
+fact("vinci advise", "the vinci advise command|the advise command of vinci|the advice of vinci",
+     "how do I know whether a model fits my machine|how fast will a model run on my machine|which command says what fits my machine",
+     "The command vinci advise says whether a model fits the machine and how fast it should run.", "vinci advise命令|vinci的建议命令|vinci的建议",
+     "怎么知道模型能不能放进我的机器|模型在我的机器上有多快|哪个命令说明机器能运行什么", "vinci advise命令说明模型能否放进机器，以及大约有多快。")
+fact("vinci NPU", "the NPU support of vinci|the NPU option of vinci|the device option of vinci",
+     "how can I run vinci on an NPU|how do I choose the device|does vinci run on an NPU",
+     "The option --device npu:0 runs vinci on the first NPU.", "vinci的NPU支持|vinci的NPU选项|vinci的设备选项",
+     "怎么在NPU上运行vinci|怎么选择设备|vinci可以在NPU上运行吗", "选项--device npu:0让vinci在第一个NPU上运行。")
 fact("vinci chat", "the vinci chat command|the chat command of vinci|the chat of vinci",
      "how can I chat with vinci|how do I talk to a model with vinci|can I chat in vinci",
      "The command vinci chat talks to a model in the terminal.", "vinci chat命令|vinci的聊天命令|vinci的对话功能", "怎么用vinci聊天|vinci可以聊天吗|怎么用vinci和模型对话",

@@ -6,6 +6,7 @@ RUN/plan.json steers: a list of {"from": step, "lr": at that step (linear in bet
 "end": true at the last entry}. It is read again every 25 steps, so that a run can be steered while it goes; the plan that
 remains is the record. RUN/ckpt/last.pt is written every --save seconds and at the end, and a run continues from it.
 RUN/train.pid holds the process ids; stopping and continuing any of them (SIGSTOP, SIGCONT) only makes the others wait.
+While there is a file RUN/pause both sleep; a file RUN/stop ends the run with a checkpoint.
 Muon for the matrices of the layers, Adam for the rest; each process updates its share of the tensors.
 """
 import argparse, json, os, random, time
@@ -113,6 +114,8 @@ def worker(rank, a, shared, barrier, start):
     loss_of, tick, log, tokens = torch.compile(model.loss), time.time(), {}, 0
     saved, step, t0 = time.time(), start, time.time()
     while True:
+        while os.path.exists(os.path.join(a.dir, "pause")):
+            time.sleep(1)
         if step % 25 == 0 or step == start:
             plan = json.load(open(os.path.join(a.dir, "plan.json")))
         now = plan_at(plan, step)
@@ -167,7 +170,7 @@ def worker(rank, a, shared, barrier, start):
         if rank == 0 and step % a.log == 0:
             s = " ".join(f"{k} {e[1] / e[0]:.3f}/{100 * e[2] / e[0]:.1f}" for k, e in sorted(log.items()))
             everything = sum(e[1] for e in log.values()) / sum(e[0] for e in log.values())
-            print(f"{step} lr {lr:.2e} loss {everything:.4f} norm {norm:.2f} bal {float(bal):.2f} {a.procs * tokens / (time.time() - tick):.0f} tok/s fill {tokens / a.log / (B * T):.2f} "
+            print(f"{step} lr {lr:.2e} loss {everything:.4f} norm {norm:.2f} bal {bal.item():.2f} {a.procs * tokens / (time.time() - tick):.0f} tok/s fill {tokens / a.log / (B * T):.2f} "
                   f"targets {sum(e[0] for e in log.values()) / a.log:.0f} min {(time.time() - t0) / 60:.1f} | {s}", flush=True)
             tick, log, tokens = time.time(), {}, 0
         if rank == 0 and (time.time() - saved > a.save or step % a.keep == 0):
