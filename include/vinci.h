@@ -495,11 +495,28 @@ struct vinci_device_info {
     double temperature_celsius, power_watts, utilisation_percent;
 };
 
-/* The CPU and every NPU. *devices is freed with vinci_free. A missing or broken NPU driver is no
- * failure: *npu_status and npu_reason (either may be NULL) say why there is no NPU in the list. */
+/* The CPU and every NPU; `cann` may be NULL. *devices is freed with vinci_free. A missing or broken
+ * NPU driver is no failure: *npu_status and npu_reason (either may be NULL) say why there is no NPU
+ * in the list. */
 VINCI_API enum vinci_status vinci_devices(struct vinci_device_info **devices, size_t *n,
+                                          const struct vinci_cann_places *cann,
                                           enum vinci_status *npu_status,
                                           struct vinci_error *npu_reason, struct vinci_error *err);
+
+/* What an Ascend 910B3 could do at best in a decode step of n_seqs sequences with n_ctx positions
+ * each: an estimate from bytes, operations and launches, no measurement (docs/ascend.md). */
+struct vinci_npu_estimate {
+    uint64_t weight_bytes; /* that the weights take on the device */
+    double step_bytes, step_operations;
+    uint32_t n_operators;
+    double memory_peak, matrix_peak; /* bytes/s, operations/s: as quoted publicly */
+    double launch_seconds;           /* between two operators of a recorded step: assumed */
+    double memory_seconds, matrix_seconds, gap_seconds; /* of the step */
+    double tokens_per_second;                           /* of all sequences together */
+};
+VINCI_API enum vinci_status vinci_npu_estimate(struct vinci_npu_estimate *out, const char *path,
+                                               enum vinci_npu_dtype dtype, uint32_t n_seqs,
+                                               uint32_t n_ctx, struct vinci_error *err);
 
 /* ---- checking a device -------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 struct bench_args {
     struct model_options model;
     uint32_t batch_size, max_new_tokens, warmup, iters;
+    bool estimate;
     struct text_list prompts;
     struct speed_args speed;
 };
@@ -32,6 +33,10 @@ static const struct option_row rows[] = {
     {"warmup", 0, "N", N_("iterations before the measured ones; default: 2"), OPTION_U32,
      FIELD(warmup)},
     {"iters", 0, "N", N_("measured iterations; default: 5"), OPTION_U32, FIELD(iters), .min = 1},
+    {"estimate", 0, NULL,
+     N_("with --device npu:N: no measurement, but what an Ascend 910B3 could do at best with this "
+        "model, from bytes, operations and launches"),
+     OPTION_FLAG, FIELD(estimate)},
     {"prompt", 'p', "TEXT", N_("a prompt; may be given several times; default: two in Chinese"),
      OPTION_LIST, FIELD(prompts)},
     {0}};
@@ -202,11 +207,48 @@ static enum vinci_status run_speed(const struct program *program, const struct b
     return status;
 }
 
+/* A line for every way to keep the weights and every batch. */
+static enum vinci_status run_estimate(const struct program *program, const struct bench_args *args,
+                                      struct vinci_error *err)
+{
+    static const struct {
+        const char *name;
+        enum vinci_npu_dtype dtype;
+    } modes[] = {{"bf16", VINCI_NPU_BF16}, {"compact", VINCI_NPU_COMPACT}};
+    static const uint32_t batches[] = {1, 4, 16, 64};
+    char path[4096], weights[16];
+    uint32_t n_ctx = args->model.ctx ? args->model.ctx : 1024;
+    struct vinci_npu_estimate e;
+    if (!args->model.device || strncmp(args->model.device, "npu", 3) != 0)
+        return fail(err, VINCI_USAGE, "--estimate is for --device npu:N; a CPU is measured");
+    enum vinci_status status = model_path(program, &args->model, path, sizeof path, err);
+    for (size_t m = 0; m < 2 && status == VINCI_OK; m++)
+        for (size_t b = 0; b < 4 && status == VINCI_OK; b++) {
+            status = vinci_npu_estimate(&e, path, modes[m].dtype, batches[b], n_ctx, err);
+            if (status == VINCI_UNSUPPORTED && m > 0) return VINCI_OK; /* no MXFP4: no compact */
+            if (status != VINCI_OK) break;
+            if (m == 0 && b == 0)
+                printf(
+                    _("ESTIMATE for an Ascend 910B3, not a measurement: decoding at %u positions,\n"
+                      "memory %.1f TB/s, matrix units %.0f TFLOPS (as quoted publicly), %.0f us "
+                      "between "
+                      "operators (assumed)\n\n"
+                      "weights        size  batch   bytes ms  matrix ms  gaps ms   tokens/s at "
+                      "best\n"),
+                    n_ctx, e.memory_peak * 1e-12, e.matrix_peak * 1e-12, e.launch_seconds * 1e6);
+            printf("%-8s %10s %6u %10.2f %10.2f %8.2f %12.0f\n", modes[m].name,
+                   format_bytes(e.weight_bytes, weights), batches[b], e.memory_seconds * 1e3,
+                   e.matrix_seconds * 1e3, e.gap_seconds * 1e3, e.tokens_per_second);
+        }
+    return status;
+}
+
 static enum vinci_status run(const struct program *program, void *arguments,
                              struct vinci_error *err)
 {
     const struct bench_args *args = arguments;
     bool speed = false;
+    if (args->estimate) return run_estimate(program, args, err);
     enum vinci_status checked = speed_args_check(&args->speed, &speed, err);
     if (checked != VINCI_OK) return checked;
     if (speed) return run_speed(program, args, err);

@@ -10,9 +10,9 @@
 enum vinci_status devices_open(struct device_list *list, const struct program *program,
                                struct vinci_error *err)
 {
-    (void)program;
     *list = (struct device_list){0};
-    return vinci_devices(&list->devices, &list->n, &list->npu_status, &list->npu_reason, err);
+    return vinci_devices(&list->devices, &list->n, &program->cann, &list->npu_status,
+                         &list->npu_reason, err);
 }
 
 void devices_close(struct device_list *list)

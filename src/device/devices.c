@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/topology.h"
 #include "device/cpu/kernels.h"
+#include "device/npu/npu_info.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -71,21 +72,27 @@ static enum vinci_status describe_cpu(struct vinci_device_info *info, struct vin
 }
 
 enum vinci_status vinci_devices(struct vinci_device_info **devices, size_t *n,
-                                enum vinci_status *npu_status, struct vinci_error *npu_reason,
-                                struct vinci_error *err)
+                                const struct vinci_cann_places *cann, enum vinci_status *npu_status,
+                                struct vinci_error *npu_reason, struct vinci_error *err)
 {
     *devices = NULL;
     *n = 0;
-    struct vinci_device_info *list = array_new_zero(1, sizeof *list);
+    struct vinci_device_info *npus = NULL;
+    size_t n_npus = 0;
+    enum vinci_status npu =
+        npu_devices(&npus, &n_npus, cann ? cann : &(const struct vinci_cann_places){0}, npu_reason);
+    if (npu == VINCI_NO_MEMORY) return fail_memory(err, sizeof *npus, "the list of devices");
+    if (npu_status) *npu_status = npu;
+    struct vinci_device_info *list = array_new_zero(1 + n_npus, sizeof *list);
+    if (list && n_npus > 0) memcpy(list + 1, npus, n_npus * sizeof *list);
+    free(npus);
     if (!list) return fail_memory(err, sizeof *list, "the list of devices");
     enum vinci_status status = describe_cpu(&list[0], err);
     if (status != VINCI_OK) {
         free(list);
         return status;
     }
-    if (npu_status) *npu_status = VINCI_NO_DEVICE;
-    fail(npu_reason, VINCI_NO_DEVICE, "this build has no NPU device");
     *devices = list;
-    *n = 1;
+    *n = 1 + n_npus;
     return VINCI_OK;
 }

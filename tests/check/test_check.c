@@ -185,7 +185,7 @@ static enum vinci_status whole(struct vinci_error *err)
     struct vinci_check_bandwidth b;
     struct vinci_device_info *devices = NULL;
     size_t n_devices = 0;
-    enum vinci_status status = vinci_devices(&devices, &n_devices, NULL, NULL, err);
+    enum vinci_status status = vinci_devices(&devices, &n_devices, NULL, NULL, NULL, err);
     vinci_free(devices);
     if (status == VINCI_OK) status = vinci_check_open(&check, "cpu", 2, err);
     if (status == VINCI_OK) status = vinci_check_product(check, VINCI_CHECK_INT8, 64, 1, &p, err);
@@ -217,7 +217,7 @@ static void test_devices(void **state)
     (void)state;
     struct vinci_device_info *devices = NULL;
     size_t n = 0;
-    assert_int_equal(vinci_devices(&devices, &n, NULL, NULL, NULL), VINCI_OK);
+    assert_int_equal(vinci_devices(&devices, &n, NULL, NULL, NULL, NULL), VINCI_OK);
     assert_true(n >= 1);
     assert_string_equal(devices[0].id, "cpu");
     assert_true(devices[0].n_cores >= 1 && devices[0].n_hardware_threads >= devices[0].n_cores);

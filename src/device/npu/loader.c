@@ -274,7 +274,7 @@ const char *cann_driver_hint(int code)
 
 /* ---- loading ------------------------------------------------------------------------------- */
 
-enum vinci_status cann_load(struct cann **out, const struct vinci_cann_places *places,
+enum vinci_status cann_find(struct cann **out, const struct vinci_cann_places *places,
                             const struct log *log, struct vinci_error *err)
 {
     struct libraries libraries = {0};
@@ -283,13 +283,6 @@ enum vinci_status cann_load(struct cann **out, const struct vinci_cann_places *p
     if (!cann) return fail_memory(err, sizeof *cann, "CANN's functions");
     enum vinci_status status = find_libraries(&libraries, cann, places, err);
     if (status == VINCI_OK) status = resolve_all(cann, &libraries, err);
-    if (status == VINCI_OK) {
-        int code = cann->aclInit(NULL);
-        cann->initialised = code == ACL_SUCCESS;
-        if (code != ACL_SUCCESS && code != ACL_ERROR_REPEAT_INITIALIZE)
-            status = fail(err, VINCI_NO_DEVICE, "CANN could not be started: error %d, %s%s", code,
-                          cann_error_text(code), cann_driver_hint(code));
-    }
     if (status != VINCI_OK) {
         cann_unload(cann);
         return status;
@@ -301,6 +294,15 @@ enum vinci_status cann_load(struct cann **out, const struct vinci_cann_places *p
     return VINCI_OK;
 }
 
+enum vinci_status cann_start(struct cann *cann, struct vinci_error *err)
+{
+    int code = cann->aclInit(NULL);
+    cann->initialised = code == ACL_SUCCESS;
+    if (code == ACL_SUCCESS || code == ACL_ERROR_REPEAT_INITIALIZE) return VINCI_OK;
+    return fail(err, VINCI_NO_DEVICE, "CANN could not be started: error %d, %s%s", code,
+                cann_error_text(code), cann_driver_hint(code));
+}
+
 void cann_unload(struct cann *cann)
 {
     if (!cann) return;
@@ -308,13 +310,15 @@ void cann_unload(struct cann *cann)
     free(cann);
 }
 
-bool dcmi_load(struct dcmi *dcmi)
+bool dcmi_load(struct dcmi *dcmi, const char *folder)
 {
-    static const char *const names[] = {"libdcmi.so",
-                                        "/usr/local/Ascend/driver/lib64/driver/libdcmi.so"};
+    char beside[1024];
+    const char *const names[] = {"libdcmi.so", "/usr/local/Ascend/driver/lib64/driver/libdcmi.so",
+                                 beside};
     void *handle = NULL;
     memset(dcmi, 0, sizeof *dcmi);
-    for (size_t i = 0; i < 2 && !handle; i++) handle = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
+    snprintf(beside, sizeof beside, "%s/lib64/libdcmi.so", folder);
+    for (size_t i = 0; i < 3 && !handle; i++) handle = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
     if (!handle) return false;
 #define RESOLVE(type, name, args) \
     do { \

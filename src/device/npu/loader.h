@@ -1,6 +1,6 @@
 /* loader.h - CANN found and opened at run time: one struct of function pointers.
  *
- * A required entry point is never NULL after cann_load; an optional one may be, and its user has
+ * A required entry point is never NULL after cann_find; an optional one may be, and its user has
  * another way. The libraries stay mapped for the life of the process: CANN starts threads of its
  * own, which closing would pull the ground from under. */
 #ifndef VINCI_DEVICE_NPU_LOADER_H
@@ -33,16 +33,20 @@ struct dcmi {
 #undef DCMI_FIELD
 };
 
-/* Opens the libraries, looks every name up and calls aclInit. NO_DEVICE says which file was looked
- * for and what to do. */
-enum vinci_status cann_load(struct cann **out, const struct vinci_cann_places *places,
+/* Opens the libraries and looks every name up. NO_DEVICE says which file was looked for and what to
+ * do. `log` may be NULL. */
+enum vinci_status cann_find(struct cann **out, const struct vinci_cann_places *places,
                             const struct log *log, struct vinci_error *err);
 
-/* aclFinalize, if cann_load was the first to call aclInit. */
+/* aclInit. NO_DEVICE names the error and what is known about the driver. */
+enum vinci_status cann_start(struct cann *cann, struct vinci_error *err);
+
+/* aclFinalize, if cann_start was the first to call aclInit. */
 void cann_unload(struct cann *cann);
 
-/* False when there is none or it does not answer. */
-bool dcmi_load(struct dcmi *dcmi);
+/* Looks on the loader's path, in the usual driver folder and in `folder`/lib64. False when there is
+ * none or it does not answer. */
+bool dcmi_load(struct dcmi *dcmi, const char *folder);
 
 /* "8.1.RC1" -> 810; 0 for what is no version. */
 unsigned cann_version_number(const char *text);

@@ -299,9 +299,11 @@ void npu_check(struct npu_device *device, int code, const char *what);
 
 /* ---- memory.c ------------------------------------------------------------------------------ */
 
-/* Device memory for the device's life, cleared on request; NULL after an error. `what` for the
- * message: "the weights". */
+/* Device memory for the device's life; NULL after an error. `what` for the message: "the weights".
+ */
 void *npu_alloc(struct npu_device *device, size_t n_bytes, const char *what);
+/* The same in a block of its own, which npu_release may give back before; so may pinned memory. */
+void *npu_alloc_block(struct npu_device *device, size_t n_bytes, const char *what);
 void *npu_pinned(struct npu_device *device, size_t n_bytes);
 void npu_release(struct npu_device *device, void *memory);
 void npu_release_all(struct npu_device *device);

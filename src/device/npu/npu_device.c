@@ -258,7 +258,8 @@ enum vinci_status npu_device_create(struct device **out, const struct npu_device
     device->log = options->log;
     device->id = options->id;
 
-    enum vinci_status status = cann_load(&device->cann, &options->cann, &device->log, err);
+    enum vinci_status status = cann_find(&device->cann, &options->cann, &device->log, err);
+    if (status == VINCI_OK) status = cann_start(device->cann, err);
     if (status == VINCI_OK) status = open_device(device, err);
     if (status == VINCI_OK) status = choose_dtype(device, options->dtype, err);
     if (status == VINCI_OK) status = choose_operators(device, err);
