@@ -222,6 +222,7 @@ struct vinci_engine_options {
                            bits, less time; without kv_bytes it keeps at most 2 GiB */
     const char *script; /* for testing clients: a file of answers that are given in place of the
                            model's choice (docs/scripted.md); NULL: the model chooses */
+    bool profile;       /* time every operation: vinci_engine_profile */
     vinci_log_fn *log;  /* may be NULL */
     void *log_user;
 };
@@ -262,6 +263,22 @@ struct vinci_engine_info {
 };
 /* May be called from any thread, also during a step. */
 VINCI_API void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info);
+
+/* What the steps so far spent on one operation of one kind of layer. */
+struct vinci_profile_row {
+    const char *operation; /* "qkv", "attention", ... */
+    const char *layers;    /* "full", "window", or "" outside the layers */
+    uint64_t n_calls;
+    double seconds;
+    uint64_t weight_bytes; /* of the matrices gone over; 0 where there is none */
+};
+
+/* The rows in the order of a step, those without a call left out; *n is 0 unless the engine was
+ * opened with `profile`. Borrowed until the next call; not while a step is under way. */
+VINCI_API const struct vinci_profile_row *vinci_engine_profile(struct vinci_engine *engine,
+                                                               size_t *n);
+/* Begins to count anew. */
+VINCI_API void vinci_engine_profile_reset(struct vinci_engine *engine);
 
 /* ---- session ------------------------------------------------------------------------------ */
 

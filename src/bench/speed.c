@@ -228,7 +228,8 @@ enum vinci_status speed_measure(struct speed *s, const struct speed_test *test,
         case SPEED_FIRST_TOKEN: status = first_token(s, test, &sample, err); break;
         }
         if (status != VINCI_OK) return status;
-        if (i > 0) row->samples[row->n++] = sample; /* the first one warms up */
+        if (i > 0) row->samples[row->n++] = sample;
+        else vinci_engine_profile_reset(s->options.engine); /* the first one warms up */
     }
     return VINCI_OK;
 }

@@ -8,6 +8,7 @@
 #include "bench/samples.h"
 #include "bench/speed.h"
 #include "cli/lang.h"
+#include "cli/profile_report.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -43,6 +44,9 @@ const struct option_row speed_rows[] = {
     {"repeat", 0, "N", N_("repetitions of each line of the table; default: 5"), OPTION_U32,
      FIELD(repeat), .min = 1, .max = SPEED_REPEAT_MAX},
     {"seed", 0, "N", N_("same seed, same tokens; default: 0"), OPTION_U64, FIELD(seed)},
+    {"profile", 0, NULL,
+     N_("below each line, the time of each operation and kind of layer in its repetitions"),
+     OPTION_FLAG, FIELD(profile)},
     {"json", 0, "FILE", N_("also write every sample as JSON; - writes it to standard output"),
      OPTION_TEXT, FIELD(json), COMPLETE_FILE},
     {0}};
@@ -122,6 +126,8 @@ enum vinci_status speed_args_check(const struct speed_args *args, bool *wanted,
     *wanted = args->limits || wants_matrix(args);
     if (args->json && !*wanted)
         return fail(err, VINCI_USAGE, "--json needs --limits, --pp, --tg or --ttft");
+    if (args->profile && !wants_matrix(args))
+        return fail(err, VINCI_USAGE, "--profile needs --pp, --tg or --ttft");
     if (args->depth && !args->pp && !args->tg)
         return fail(err, VINCI_USAGE, "--depth needs --pp or --tg: tokens to time at that depth");
     if (args->batch && !args->tg)
@@ -134,7 +140,8 @@ enum vinci_status speed_args_check(const struct speed_args *args, bool *wanted,
 
 struct report {
     FILE *table;
-    json_t *root; /* NULL without --json */
+    json_t *root;                 /* NULL without --json */
+    struct vinci_engine *profile; /* NULL without --profile */
 };
 
 static bool flush(struct report *report)
@@ -284,7 +291,13 @@ static bool print_row(struct report *report, const struct speed_row *row)
     else if (s.limit > 0)
         fprintf(report->table, _("  %.0f %% of %.2f int8"), 100 * s.share, s.limit / 1e12);
     fputc('\n', report->table);
-    if (report->root) add_json_row(json_object_get(report->root, "results"), row, &s);
+    if (report->profile) profile_print(report->table, report->profile);
+    if (!report->root) return flush(report);
+    json_t *results = json_object_get(report->root, "results");
+    add_json_row(results, row, &s);
+    if (report->profile)
+        json_object_set_new(json_array_get(results, json_array_size(results) - 1), "profile",
+                            profile_json(report->profile));
     return flush(report);
 }
 
@@ -331,6 +344,7 @@ static enum vinci_status run_matrix(const struct speed_args *args, struct speed_
     enum vinci_status status = make_plan(args, &plan, err);
     if (status != VINCI_OK) return status;
     print_head(report, &model->loaded, args);
+    if (args->profile) report->profile = model->loaded.engine;
     struct speed_options options = {.engine = model->loaded.engine,
                                     .limits = limits,
                                     .n_sequences = plan.n_sequences,

@@ -7,7 +7,7 @@
 
 /* Lists of whole numbers as the user typed them; NULL where not given. */
 struct speed_args {
-    bool limits;
+    bool limits, profile;
     const char *pp, *tg, *ttft;
     const char *depth, *batch;
     const char *json; /* a file, "-" for standard output */

@@ -184,6 +184,7 @@ static enum vinci_status open_for_matrix(struct loaded_model *loaded, void *user
     const struct matrix_source *source = user;
     struct model_options options = source->args->model;
     if (options.ctx == 0) options.ctx = n_ctx;
+    options.profile = source->args->speed.profile;
     return open_model(loaded, source->program, &options, n_sequences, err);
 }
 

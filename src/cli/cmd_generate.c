@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/ids.h"
 #include "cli/model_options.h"
+#include "cli/profile_report.h"
 #include "cli/sampling_options.h"
 
 #include <errno.h>
@@ -50,6 +51,9 @@ static const struct option_row output_rows[] = {
      OPTION_U32, FIELD(logprobs), .min = 1, .max = VINCI_TOP_LOGPROBS_MAX},
     {"stats", 0, NULL, N_("at the end, print times, tokens/s and memory on standard error"),
      OPTION_FLAG, FIELD(stats)},
+    {"profile", 0, NULL,
+     "at the end, print the time of each operation and kind of layer on standard error",
+     OPTION_FLAG, FIELD(model.profile)},
     {0}};
 
 static const struct option_group groups[] = {
@@ -268,6 +272,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (!printer.newline && !printer.failed && (args->ids || isatty(STDOUT_FILENO)))
         printer.failed = !output("\n", 1);
     if (status == VINCI_OK && args->stats) print_stats(&info, &result);
+    if (status == VINCI_OK && args->model.profile) profile_print(stderr, loaded.engine);
     if (status == VINCI_OK) status = result_status(&result, &printer, err);
 cleanup:
     if (args->ids) free(ids);

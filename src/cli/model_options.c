@@ -141,6 +141,7 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.script = options->script;
     engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
     engine.cann = program->cann;
+    engine.profile = options->profile;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

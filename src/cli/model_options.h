@@ -14,6 +14,7 @@ struct model_options {
     uint64_t kv_memory; /* bytes, 0: the engine's own limit */
     bool prefix_cache;
     unsigned log_level; /* enum vinci_log_level */
+    bool profile;       /* where a command offers it */
 };
 
 void model_options_init(struct model_options *options);

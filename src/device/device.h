@@ -117,6 +117,7 @@ struct device {
     const struct device_ops *ops;
     char name[64];
     uint64_t scratch_bytes; /* host memory that the device holds for steps */
+    uint64_t weight_bytes;  /* of the matrices that the operations so far went over */
     uint32_t n_threads;
     uint32_t kv_page;     /* positions in a page of the cache */
     uint32_t output_rows; /* rows of logits that one step can hold */

@@ -87,6 +87,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         return fail(err, VINCI_USAGE, "no model was given: a folder or a file is needed");
     struct vinci_engine *engine = array_new_zero(1, sizeof *engine);
     if (!engine) return fail_memory(err, sizeof *engine, "the engine");
+    engine->profile.on = options->profile;
     engine->log = (struct log){options->log, options->log_user};
     pthread_mutex_init(&engine->lock, NULL);
 
@@ -98,7 +99,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
                                  options->kv_type, &engine->limits, options->kv_bytes, err);
     if (status == VINCI_OK)
         status = forward_create(&engine->forward, engine->model, engine->device, engine->cache,
-                                &engine->limits, err);
+                                &engine->limits, &engine->profile, err);
     if (status == VINCI_OK && options->prefix_cache)
         status = prefix_cache_create(&engine->prefixes, engine->cache,
                                      cached_bytes(engine, options), err);

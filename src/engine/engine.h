@@ -5,6 +5,7 @@
 
 #include "engine/forward.h"
 #include "engine/prefix_cache.h"
+#include "engine/profile.h"
 
 #include <pthread.h>
 
@@ -24,6 +25,7 @@ struct vinci_engine {
     const char *cpu_level;
     double load_seconds;
     struct log log;
+    struct profile profile;
     pthread_mutex_t lock; /* one step, session change or page change at a time */
 };
 

@@ -19,6 +19,7 @@ struct forward {
     struct device *device;
     struct kv_cache *cache;
     struct device_limits limits;
+    struct profile *profile;
     struct rope rope;
     float *rope_cos, *rope_sin; /* [n_batch, head_dim / 2] */
     int32_t *tokens;            /* [n_batch] */
@@ -68,7 +69,8 @@ static enum vinci_status create_buffers(struct forward *f, struct vinci_error *e
 
 enum vinci_status forward_create(struct forward **out, const struct model *model,
                                  struct device *device, struct kv_cache *cache,
-                                 const struct device_limits *limits, struct vinci_error *err)
+                                 const struct device_limits *limits, struct profile *profile,
+                                 struct vinci_error *err)
 {
     *out = NULL;
     struct forward *forward = array_new_zero(1, sizeof *forward);
@@ -77,6 +79,7 @@ enum vinci_status forward_create(struct forward **out, const struct model *model
     forward->device = device;
     forward->cache = cache;
     forward->limits = *limits;
+    forward->profile = profile;
     rope_init(&forward->rope, &model->config);
 
     enum vinci_status status = create_buffers(forward, err);
@@ -125,16 +128,25 @@ static void run_layer(struct forward *f, uint32_t layer, uint32_t layer_of_kind,
     bool sliding = config->layer_is_sliding[layer];
     struct kv_pool *kv = sliding ? f->cache->window.kv : f->cache->full.kv;
     uint32_t window = sliding ? config->sliding_window : 0;
+    enum profile_layers kind = sliding ? PROFILE_WINDOW : PROFILE_FULL;
 
     ops->rms_norm(f->device, f->x, &w->attn_norm, config->rms_norm_eps, n, f->t);
+    profile_lap(f->profile, f->device, PROFILE_ATTENTION_NORM, kind);
     ops->qkv(f->device, w, f->t, f->q, f->k, f->v);
+    profile_lap(f->profile, f->device, PROFILE_QKV, kind);
     ops->rope_store(f->device, f->q, f->k, f->v, kv, layer_of_kind, sliding);
+    profile_lap(f->profile, f->device, PROFILE_ROPE_STORE, kind);
     ops->attention(f->device, f->q, kv, layer_of_kind, window, &w->sinks, f->attn);
+    profile_lap(f->profile, f->device, PROFILE_ATTENTION, kind);
     ops->linear_add(f->device, &w->o, &w->o_bias, f->attn, n, f->x);
+    profile_lap(f->profile, f->device, PROFILE_ATTENTION_OUT, kind);
 
     ops->rms_norm(f->device, f->x, &w->mlp_norm, config->rms_norm_eps, n, f->t);
+    profile_lap(f->profile, f->device, PROFILE_MLP_NORM, kind);
     ops->linear(f->device, &w->router, &w->router_bias, f->t, n, f->router);
+    profile_lap(f->profile, f->device, PROFILE_ROUTER, kind);
     ops->experts(f->device, w, f->router, f->t, f->x);
+    profile_lap(f->profile, f->device, PROFILE_EXPERTS, kind);
 }
 
 /* `recorded`: the device computes them by itself, there is only the result to read. */
@@ -161,6 +173,7 @@ static void run_layers(struct forward *f, const struct step *step)
     const struct model_config *config = &f->model->config;
     uint32_t n_full = 0, n_sliding = 0;
     f->device->ops->embed(f->device, &f->model->weights.embedding, f->x);
+    profile_lap(f->profile, f->device, PROFILE_EMBED, PROFILE_OUTSIDE);
     for (uint32_t layer = 0; layer < config->n_layers; layer++)
         run_layer(f, layer, config->layer_is_sliding[layer] ? n_sliding++ : n_full++,
                   step->n_tokens);
@@ -214,8 +227,10 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
 
     struct step step = describe(forward, seqs, n_seqs, outputs, n_outputs);
     bool recorded = !device->ops->begin(device, &step);
+    profile_start(forward->profile, device);
     if (!recorded) run_layers(forward, &step);
     run_output(forward, &step, recorded, logits);
+    if (n_outputs) profile_lap(forward->profile, device, PROFILE_OUTPUT, PROFILE_OUTSIDE);
     status = device->ops->end(device, err);
     if (status != VINCI_OK) return status;
     for (uint32_t s = 0; s < n_seqs; s++) kv_seq_advance(seqs[s].kv, seqs[s].n_tokens);

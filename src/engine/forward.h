@@ -4,6 +4,7 @@
 #define VINCI_ENGINE_FORWARD_H
 
 #include "engine/kv_cache.h"
+#include "engine/profile.h"
 #include "engine/rope.h"
 
 struct forward;
@@ -15,10 +16,11 @@ struct forward_seq {
     uint32_t n_tokens;     /* >= 1 */
 };
 
-/* Step memory for up to limits->n_batch tokens; model, device and cache must outlive it. */
+/* Step memory for up to limits->n_batch tokens; what is pointed to must outlive it. */
 enum vinci_status forward_create(struct forward **out, const struct model *model,
                                  struct device *device, struct kv_cache *cache,
-                                 const struct device_limits *limits, struct vinci_error *err);
+                                 const struct device_limits *limits, struct profile *profile,
+                                 struct vinci_error *err);
 void forward_destroy(struct forward *forward);
 
 /* Appends every sequence's tokens to its keys and values. logits [n_outputs, n_vocab] receives the

@@ -390,8 +390,10 @@ enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_activ
 
     if (status != VINCI_OK) fail_all(s, &step_err);
     else
-        for (uint32_t i = 0; i < s->n_outputs; i++)
+        for (uint32_t i = 0; i < s->n_outputs; i++) {
             request_next_token(s->drawing[i], s->logits + i * n_vocab);
+            profile_lap(&engine->profile, engine->device, PROFILE_SAMPLE, PROFILE_OUTSIDE);
+        }
 
     pthread_mutex_lock(&engine->lock);
     pthread_mutex_lock(&s->list);

@@ -5,12 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t matrix_bytes(const struct matrix *m)
-{
-    uint64_t row = dtype_row_bytes(m->dtype, m->n_cols);
-    return m->n_rows * (row + (m->scales ? m->n_cols / QUANT_BLOCK : 0));
-}
-
 /* Every weight counts once; what `n_experts` experts a layer have counts as the parameters of a
  * model that has no others. The embedding is looked up, not multiplied: the usual figures for
  * active parameters leave it out, and count the output matrix. */

@@ -18,6 +18,12 @@ static void mxfp4_block(const uint8_t *nibbles, float scale, bool even_odd, floa
     }
 }
 
+uint64_t matrix_bytes(const struct matrix *w)
+{
+    uint64_t row = dtype_row_bytes(w->dtype, w->n_cols);
+    return w->n_rows * (row + (w->scales ? w->n_cols / QUANT_BLOCK : 0));
+}
+
 void matrix_row(const struct matrix *w, size_t row, float *out)
 {
     const uint8_t *p = w->data + row * w->row_stride;

@@ -80,6 +80,9 @@ void model_describe(const struct model *model, struct vinci_model_info *info);
 /* Fails if a file shrank since it was mapped. */
 enum vinci_status model_check_files(const struct model *model, struct vinci_error *err);
 
+/* What a pass over all its rows reads. */
+uint64_t matrix_bytes(const struct matrix *w);
+
 /* Row `row` as floats, exactly: out [n_cols]. */
 void matrix_row(const struct matrix *w, size_t row, float *out);
 

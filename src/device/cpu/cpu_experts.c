@@ -140,6 +140,10 @@ void cpu_experts(struct device *base, const struct layer_weights *layer,
     size_t n_active = group(device, router_logits->data, n_tokens);
     struct experts_job job = {.device = device, .layer = layer, .x = x->data};
 
+    const struct expert_weights *one = &layer->experts[0];
+    device->base.weight_bytes +=
+        n_active * (matrix_bytes(&one->gate) + matrix_bytes(&one->up) + matrix_bytes(&one->down));
+
     /* All experts of a model have one format (bind.c binds one tensor for all). Tokens are
      * packed once, and the slots point to their packed rows. */
     cpu_pack_rows(device, layer->experts[0].gate.dtype, t->data, n_hidden, n_hidden, n_tokens,

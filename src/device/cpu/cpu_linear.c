@@ -93,7 +93,10 @@ static void run(struct linear_job *job, const float *x)
 {
     struct cpu_device *device = job->device;
     size_t n_cols = job->w[0]->n_cols, n_rows = 0, n_tasks = 0;
-    for (size_t i = 0; i < job->n_products; i++) n_rows += job->w[i]->n_rows;
+    for (size_t i = 0; i < job->n_products; i++) {
+        n_rows += job->w[i]->n_rows;
+        device->base.weight_bytes += matrix_bytes(job->w[i]);
+    }
     job->task_rows = cpu_task_rows(device, n_rows);
     for (size_t i = 0; i < job->n_products; i++) n_tasks += n_tasks_of(job, i);
     cpu_pack_rows(device, job->w[0]->dtype, x, n_cols, n_cols, job->n_tokens, device->x_rows);
