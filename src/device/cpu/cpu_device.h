@@ -19,7 +19,7 @@ struct device_buffer {
 
 struct kv_pool {
     uint8_t *data; /* reserved address space; pages appear when written */
-    size_t n_bytes, page_bytes, tile_bytes;
+    size_t n_bytes, n_pages, page_bytes, tile_bytes;
     uint32_t n_layers, n_kv_heads, head_dim;
     enum vinci_kv_type type;
 };

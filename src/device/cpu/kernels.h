@@ -120,7 +120,7 @@ struct attention_tile_args {
     const void *k, *v;
     const uint8_t *begin, *end;     /* [n_rows] */
     struct attention_state *states; /* [n_rows] */
-    const void *next_k;             /* the next tile's K, to be fetched ahead; or NULL */
+    const void *next_k; /* the next tile's K with V behind it, to be fetched ahead; or NULL */
 };
 typedef void attention_tile_fn(const struct attention_tile_args *args);
 

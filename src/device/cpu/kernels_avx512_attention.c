@@ -8,8 +8,9 @@
 #include "device/cpu/kernels_avx512.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { ROWS = 8, VECTORS = KV_TILE / KV_LANES };
+enum { ROWS = 8, VECTORS = KV_TILE / KV_LANES, Q_STRIDE = MAX_HEAD_DIM + 16 };
 
 SPECIALISED __m512 load_kv(const void *tile, size_t i, __mmask16 lanes, bool f16)
 {
@@ -22,32 +23,34 @@ SPECIALISED __m512 load_kv(const void *tile, size_t i, __mmask16 lanes, bool f16
                                            : _mm256_maskz_loadu_epi16(lanes, p));
 }
 
-/* The first rows fetch what comes next, 32 elements a step: V while K is used, the next tile's K
- * while V is. */
-SPECIALISED void fetch(const void *tile, size_t step, bool f16)
+/* The first rows fetch the next tile, a line a step (f32: two), from four places in turn: the
+ * hardware's own prefetching follows each of them, and lines wait for one another less. */
+SPECIALISED void fetch(const void *next, size_t head_dim, size_t step, bool f16)
 {
-    size_t bytes = 32 * (f16 ? sizeof(f16_t) : sizeof(float));
-    _mm_prefetch((const char *)tile + step * bytes, _MM_HINT_T0);
-    if (!f16) _mm_prefetch((const char *)tile + step * bytes + 64, _MM_HINT_T0);
+    size_t quarter = head_dim * (f16 ? 64 : 128), at = step / 4 * (f16 ? 64 : 128);
+    const char *p = (const char *)next + step % 4 * quarter + at;
+    _mm_prefetch(p, _MM_HINT_T0);
+    if (!f16) _mm_prefetch(p + 64, _MM_HINT_T0);
 }
 
 /* scores[r][16 v ..] = q[r] . k for vectors v and v + 1 of n_rows rows. */
-SPECIALISED void dot_rows(const struct attention_tile_args *args, const uint16_t *rows,
+SPECIALISED void dot_rows(const struct attention_tile_args *args, const float q[][Q_STRIDE],
                           size_t n_rows, size_t v, float scores[][KV_TILE], bool f16, bool first)
 {
     size_t n = args->head_dim;
+    const void *next = args->next_k ? args->next_k : args->k;
     __m512 s[ROWS][2];
 #pragma GCC unroll 8
     for (size_t r = 0; r < n_rows; r++) s[r][0] = s[r][1] = _mm512_setzero_ps();
     for (size_t d = 0; d < n; d++) {
-        if (first) fetch(args->v, v / 2 * n + d, f16);
+        if (first) fetch(next, n, v / 2 * n + d, f16);
         __m512 k0 = load_kv(args->k, (v * n + d) * KV_LANES, 0xffff, f16);
         __m512 k1 = load_kv(args->k, ((v + 1) * n + d) * KV_LANES, 0xffff, f16);
 #pragma GCC unroll 8
         for (size_t r = 0; r < n_rows; r++) {
-            __m512 q = _mm512_set1_ps(args->q[rows[r]][d]);
-            s[r][0] = _mm512_fmadd_ps(q, k0, s[r][0]);
-            s[r][1] = _mm512_fmadd_ps(q, k1, s[r][1]);
+            __m512 x = _mm512_set1_ps(q[r][d]);
+            s[r][0] = _mm512_fmadd_ps(x, k0, s[r][0]);
+            s[r][1] = _mm512_fmadd_ps(x, k1, s[r][1]);
         }
     }
 #pragma GCC unroll 8
@@ -106,7 +109,7 @@ SPECIALISED void add_rows(const struct attention_tile_args *args, const uint16_t
     }
     const void *next = args->next_k ? args->next_k : args->k;
     for (size_t j = begin; j < end; j++) {
-        if (first) fetch(next, d / 32 * KV_TILE + j, f16);
+        if (first) fetch(next, n, 2 * n + d / 32 * KV_TILE + j, f16);
         __m512 v0 = load_kv(args->v, j * n + d, low, f16);
         __m512 v1 = load_kv(args->v, j * n + d + 16, high, f16);
 #pragma GCC unroll 8
@@ -152,15 +155,17 @@ INSTANCE void add_one_f32(const struct attention_tile_args *args, const uint16_t
 SPECIALISED void tile_rows(const struct attention_tile_args *args, const uint16_t *rows,
                            size_t n_rows, bool f16, bool first_rows)
 {
-    _Alignas(64) float scores[ROWS][KV_TILE];
-    size_t first = KV_TILE, last = 0, begin = 0, end = KV_TILE; /* of any row; of all rows */
+    _Alignas(64) float scores[ROWS][KV_TILE], q[ROWS][Q_STRIDE]; /* rows at fixed distances */
+    size_t first = KV_TILE, last = 0, begin = 0, end = KV_TILE;  /* of any row; of all rows */
     for (size_t r = 0; r < n_rows; r++) {
         size_t b = args->begin[rows[r]], e = args->end[rows[r]];
         first = b < first ? b : first, last = e > last ? e : last;
         begin = b > begin ? b : begin, end = e < end ? e : end;
     }
+    for (size_t r = 0; r < n_rows; r++)
+        memcpy(q[r], args->q[rows[r]], args->head_dim * sizeof(float));
     for (size_t v = first / 32 * 2; v * KV_LANES < last; v += 2)
-        dot_rows(args, rows, n_rows, v, scores, f16, first_rows);
+        dot_rows(args, q, n_rows, v, scores, f16, first_rows);
     for (size_t r = 0; r < n_rows; r++)
         softmax_row(&args->states[rows[r]], args->head_dim, args->scale, args->begin[rows[r]],
                     args->end[rows[r]], scores[r]);
