@@ -186,6 +186,7 @@ static bool create_arrays(struct cpu_device *device, size_t max_cols)
 
     device->n_slots = max_size(n_pairs, max_size(n_batch, limits->n_seqs));
     device->expert_stride = max_size(config->n_hidden, config->n_intermediate);
+    device->up_stride = max_size(config->n_hidden, 2 * (size_t)config->n_intermediate);
     device->packed_stride = q8_row_bytes(max_cols);
     device->n_units_max = (n_batch + limits->n_seqs) * (size_t)config->n_kv_heads;
     /* Splits are tasks of their own for fewer than 4 units a thread, each of `group` rows. */
@@ -208,7 +209,7 @@ static bool create_arrays(struct cpu_device *device, size_t max_cols)
     device->expert_next = keep(device, config->n_experts, sizeof(uint32_t));
     device->active = keep(device, config->n_experts, sizeof(uint32_t));
     device->gate = keep(device, n_pairs * device->expert_stride, sizeof(float));
-    device->up = keep(device, n_pairs * device->expert_stride, sizeof(float));
+    device->up = keep(device, n_pairs * device->up_stride, sizeof(float));
     return device->packed && device->x_rows && device->token_rows && device->y_rows &&
            device->product && device->units && device->split_states && device->split_acc &&
            device->slot_token && device->token_slot && device->token_expert &&

@@ -79,8 +79,10 @@ struct cpu_device {
     uint32_t *expert_first; /* [n_experts + 1]: slots of each expert */
     uint32_t *expert_next;  /* [n_experts] */
     uint32_t *active;       /* [n_experts]: experts with slots */
-    float *gate, *up; /* [n_slots][max(n_hidden, n_intermediate)]; up holds down's result later */
-    size_t expert_stride;
+    float *gate;            /* [n_slots][expert_stride] */
+    float *up; /* [n_slots][up_stride]; gate and up in turn where their rows alternate; later
+                  down's result */
+    size_t expert_stride, up_stride;
 };
 
 static inline struct cpu_device *cpu_device_of(struct device *device)

@@ -83,6 +83,48 @@ static struct expert_task task_of(const struct experts_job *job, size_t task, si
     };
 }
 
+/* Where rows of gate and up alternate in memory, they are one matrix: going over it once, in order,
+ * is a sixth faster than over every other row twice (one token, from memory). False elsewhere. */
+static bool interleaved(const struct expert_weights *e, struct matrix *both)
+{
+    const struct matrix *gate = &e->gate, *up = &e->up;
+    if (gate->dtype != up->dtype || gate->row_stride != up->row_stride ||
+        gate->scale_stride != up->scale_stride || gate->row_stride % 2 ||
+        gate->data + gate->row_stride / 2 != up->data)
+        return false;
+    if (gate->scales &&
+        (gate->scale_stride % 2 || gate->scales + gate->scale_stride / 2 != up->scales))
+        return false;
+    *both = *gate;
+    both->n_rows = 2 * gate->n_rows;
+    both->row_stride /= 2;
+    both->scale_stride /= 2;
+    return true;
+}
+
+/* Rows [begin, end) of gate and up: the products come row by row in turn and are told apart while
+ * the bias is added. */
+static void gate_up_both(struct cpu_device *device, const struct expert_task *t,
+                         const struct matrix *both, const void *const *x, float *const *gate,
+                         float *const *products, unsigned thread)
+{
+    const struct model_config *config = device->config;
+    size_t n = t->end - t->begin;
+    float gate_bias[TASK_ROWS_MAX], up_bias[TASK_ROWS_MAX], up[TASK_ROWS_MAX];
+    cpu_linear_rows(device, both, NULL, x, products, t->n_slots, 2 * t->begin, 2 * t->end, thread);
+    vector_read(&t->expert->gate_bias, t->begin, n, gate_bias);
+    vector_read(&t->expert->up_bias, t->begin, n, up_bias);
+    for (size_t s = 0; s < t->n_slots; s++) {
+        const float *y = products[s] + 2 * t->begin;
+        float *g = gate[s] + t->begin;
+        for (size_t r = 0; r < n; r++) {
+            g[r] = y[2 * r] + gate_bias[r];
+            up[r] = y[2 * r + 1] + up_bias[r];
+        }
+        device->kernels.swiglu(g, up, n, config->swiglu_limit, config->swiglu_alpha, g);
+    }
+}
+
 /* gate[slot] = swiglu(gate, up) for a block of rows of one expert. */
 static void gate_up_task(void *ctx, size_t begin, size_t end, unsigned thread)
 {
@@ -93,6 +135,11 @@ static void gate_up_task(void *ctx, size_t begin, size_t end, unsigned thread)
         struct expert_task t = task_of(job, task, config->n_intermediate);
         const void **x = device->x_rows + t.first_slot;
         float **gate = device->y_rows + t.first_slot, **up = gate + device->n_slots;
+        struct matrix both;
+        if (interleaved(t.expert, &both)) {
+            gate_up_both(device, &t, &both, x, gate, up, thread);
+            continue;
+        }
         cpu_linear_rows(device, &t.expert->gate, &t.expert->gate_bias, x, gate, t.n_slots, t.begin,
                         t.end, thread);
         cpu_linear_rows(device, &t.expert->up, &t.expert->up_bias, x, up, t.n_slots, t.begin, t.end,
@@ -125,7 +172,7 @@ static void sum_task(void *ctx, size_t begin, size_t end, unsigned thread)
     for (size_t t = begin; t < end; t++)
         for (size_t i = t * n_used; i < (t + 1) * n_used; i++)
             device->kernels.add_scaled(job->x + t * n_hidden,
-                                       device->up + device->token_slot[i] * device->expert_stride,
+                                       device->up + device->token_slot[i] * device->up_stride,
                                        device->token_weight[i], n_hidden);
 }
 
@@ -151,7 +198,7 @@ void cpu_experts(struct device *base, const struct layer_weights *layer,
     for (size_t s = 0; s < n_slots; s++) {
         device->x_rows[s] = device->token_rows[device->slot_token[s]];
         device->y_rows[s] = device->gate + s * device->expert_stride;
-        device->y_rows[device->n_slots + s] = device->up + s * device->expert_stride;
+        device->y_rows[device->n_slots + s] = device->up + s * device->up_stride;
     }
     job.task_rows = cpu_task_rows(device, n_active * config->n_intermediate);
     job.tasks_per_expert = (config->n_intermediate + job.task_rows - 1) / job.task_rows;
