@@ -243,6 +243,11 @@ VINCI_API void vinci_engine_close(struct vinci_engine *engine);
 /* Borrowed; lives as long as the engine. */
 VINCI_API const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *engine);
 
+/* Where file i of the model is mapped, i < n_files of vinci_engine_model; NULL beyond. Lives as
+ * long as the engine. */
+VINCI_API const void *vinci_engine_file(const struct vinci_engine *engine, uint32_t i,
+                                        size_t *n_bytes);
+
 struct vinci_engine_info {
     char device[64];    /* "cpu" */
     char cpu_level[16]; /* the kernels in use: "avx512", "scalar" */

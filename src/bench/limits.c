@@ -37,6 +37,8 @@ struct limits {
     struct threadpool *pool; /* of n_threads */
     uint8_t *arena;          /* [arena_bytes] */
     size_t arena_bytes;
+    const struct limits_file *files; /* [n_files] */
+    size_t n_files, n_file_pieces;
     atomic_ullong sink, ops;
 };
 
@@ -71,6 +73,27 @@ static void read_pieces(void *ctx, size_t begin, size_t end, unsigned thread)
     (void)thread;
     atomic_fetch_add(&l->sink,
                      l->kernels.read(l->arena + begin * PIECE_BYTES, (end - begin) * PIECE_BYTES));
+}
+
+/* Piece i of the files' ARENA_MOST / PIECE_BYTES, evenly spread. */
+static const uint8_t *file_piece(const struct limits *l, size_t i)
+{
+    size_t n = ARENA_MOST / PIECE_BYTES, piece = i;
+    if (l->n_file_pieces > n) piece = i * l->n_file_pieces / n;
+    for (size_t f = 0; f < l->n_files; f++) {
+        size_t n_pieces = l->files[f].n_bytes / PIECE_BYTES;
+        if (piece < n_pieces) return l->files[f].data + piece * PIECE_BYTES;
+        piece -= n_pieces;
+    }
+    return l->files[0].data;
+}
+
+static void file_pieces(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    struct limits *l = ctx;
+    (void)thread;
+    for (size_t i = begin; i < end; i++)
+        atomic_fetch_add(&l->sink, l->kernels.read(file_piece(l, i), PIECE_BYTES));
 }
 
 static void int8_pieces(void *ctx, size_t begin, size_t end, unsigned thread)
@@ -174,6 +197,23 @@ const char *limits_isa(const struct limits *l)
 double limits_measure(struct limits *l, enum limit which)
 {
     return measure_on(l, l->pool, which);
+}
+
+void limits_set_weights(struct limits *l, const struct limits_file *files, size_t n)
+{
+    l->files = files;
+    l->n_files = n;
+    l->n_file_pieces = 0;
+    for (size_t i = 0; i < n; i++) l->n_file_pieces += files[i].n_bytes / PIECE_BYTES;
+}
+
+double limits_measure_weights(struct limits *l)
+{
+    size_t most = ARENA_MOST / PIECE_BYTES, n = l->n_file_pieces < most ? l->n_file_pieces : most;
+    if (n == 0) return 0;
+    double start = bench_now();
+    parallel_for(l->pool, n, 1, file_pieces, l);
+    return (double)n * PIECE_BYTES / (bench_now() - start);
 }
 
 static enum vinci_status measure_row(struct limits *l, unsigned n_threads, uint32_t repeat,

@@ -26,6 +26,18 @@ const char *limits_isa(const struct limits *limits); /* "avx512", "portable" */
  * multiply-add is two. */
 double limits_measure(struct limits *limits, enum limit which);
 
+/* The mapped files of a model, [n]; they must outlive the last call of limits_measure_weights. */
+struct limits_file {
+    const uint8_t *data;
+    size_t n_bytes;
+};
+void limits_set_weights(struct limits *limits, const struct limits_file *files, size_t n);
+
+/* The streaming read of the weights where they lie: pieces of 1 MiB spread evenly over the files, a
+ * gigabyte in all and always the same ones. Bytes/s; 0 where no file was set. The memory of a file
+ * in the page cache can be slower than private memory, in smaller pages or on another node. */
+double limits_measure_weights(struct limits *limits);
+
 struct limits_row {
     unsigned n_threads;
     struct limits_figure {

@@ -181,6 +181,8 @@ static enum vinci_status decode(struct speed *s, const struct speed_test *test,
     for (uint32_t i = 0; status == VINCI_OK && i < test->batch; i++)
         status = go_to(s, i, test->depth, err);
     sample->limit = test->batch == 1 ? measure_limit(s, LIMIT_READ) : 0;
+    if (test->batch == 1 && s->options.limits)
+        sample->limit_weights = limits_measure_weights(s->options.limits);
     for (uint32_t i = 0; status == VINCI_OK && i < test->batch; i++)
         status = submit(s, i, (size_t)test->depth + 1, (size_t)test->n_tokens + 1, err);
     if (status == VINCI_OK) status = step_until(s, test->batch, 1, &n_before, err);

@@ -39,6 +39,7 @@ struct speed_sample {
      * products (prefill, first token) per second, and the machine's limit of it right before. 0
      * where it is not known: decode in batches reads what experts the tokens share once. */
     double rate, limit;
+    double limit_weights; /* decode at batch 1: the streaming read of the mapped files */
 };
 
 struct speed_row {

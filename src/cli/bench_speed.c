@@ -28,8 +28,9 @@ void speed_args_init(struct speed_args *args)
 
 const struct option_row speed_rows[] = {
     {"limits", 0, NULL,
-     N_("measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; needs no "
-        "model"),
+     N_("measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; with "
+        "--model "
+        "also the streaming read of its files"),
      OPTION_FLAG, FIELD(limits)},
     {"pp", 0, "LIST", N_("time the reading of prompts of these lengths, such as 512,4096"),
      OPTION_TEXT, FIELD(pp)},
@@ -230,14 +231,15 @@ static void print_head(struct report *report, const struct loaded_model *loaded,
 
 /* Medians over a row's samples; `share` is that of each sample against the limit right before. */
 struct row_summary {
-    double speed, speed_min, speed_max, seconds, rate, limit, share;
+    double speed, speed_min, speed_max, seconds, rate, limit, share, limit_weights, share_weights;
 };
 
 static struct row_summary summarise(const struct speed_row *row)
 {
     double speed[SPEED_REPEAT_MAX] = {0}, seconds[SPEED_REPEAT_MAX] = {0},
            rate[SPEED_REPEAT_MAX] = {0}, limit[SPEED_REPEAT_MAX] = {0},
-           share[SPEED_REPEAT_MAX] = {0};
+           share[SPEED_REPEAT_MAX] = {0}, limit_weights[SPEED_REPEAT_MAX] = {0},
+           share_weights[SPEED_REPEAT_MAX] = {0};
     for (uint32_t i = 0; i < row->n; i++) {
         const struct speed_sample *sample = &row->samples[i];
         speed[i] = sample->tokens_per_second;
@@ -245,11 +247,15 @@ static struct row_summary summarise(const struct speed_row *row)
         rate[i] = sample->rate;
         limit[i] = sample->limit;
         share[i] = sample->limit > 0 ? sample->rate / sample->limit : 0;
+        limit_weights[i] = sample->limit_weights;
+        share_weights[i] = sample->limit_weights > 0 ? sample->rate / sample->limit_weights : 0;
     }
-    return (struct row_summary){samples_median(speed, row->n), samples_min(speed, row->n),
-                                samples_max(speed, row->n),    samples_median(seconds, row->n),
-                                samples_median(rate, row->n),  samples_median(limit, row->n),
-                                samples_median(share, row->n)};
+    return (struct row_summary){
+        samples_median(speed, row->n),        samples_min(speed, row->n),
+        samples_max(speed, row->n),           samples_median(seconds, row->n),
+        samples_median(rate, row->n),         samples_median(limit, row->n),
+        samples_median(share, row->n),        samples_median(limit_weights, row->n),
+        samples_median(share_weights, row->n)};
 }
 
 static void add_json_row(json_t *results, const struct speed_row *row, const struct row_summary *s)
@@ -271,6 +277,10 @@ static void add_json_row(json_t *results, const struct speed_row *row, const str
         json_object_set_new(object, "limit", json_real(s->limit));
         json_object_set_new(object, "share", json_real(s->share));
         json_object_set(object, "samples_limit", limits);
+        if (s->limit_weights > 0) {
+            json_object_set_new(object, "limit_mapped", json_real(s->limit_weights));
+            json_object_set_new(object, "share_mapped", json_real(s->share_weights));
+        }
     }
     json_decref(limits);
     json_array_append_new(results, object);
@@ -287,7 +297,8 @@ static bool print_row(struct report *report, const struct speed_row *row)
             range);
     if (row->test.kind == SPEED_FIRST_TOKEN) fprintf(report->table, _("  after %.4f s"), s.seconds);
     else if (s.limit > 0 && row->test.kind == SPEED_DECODE)
-        fprintf(report->table, _("  %.0f %% of %.1f GB/s"), 100 * s.share, s.limit / 1e9);
+        fprintf(report->table, _("  %.0f %% of %.1f GB/s, %.0f %% of %.1f mapped"), 100 * s.share,
+                s.limit / 1e9, 100 * s.share_weights, s.limit_weights / 1e9);
     else if (s.limit > 0)
         fprintf(report->table, _("  %.0f %% of %.2f int8"), 100 * s.share, s.limit / 1e12);
     fputc('\n', report->table);
@@ -374,15 +385,46 @@ static enum vinci_status write_json(const char *path, const json_t *root, struct
     return VINCI_OK;
 }
 
+/* The model's files as the engine has mapped them; *files is freed by the caller. */
+static enum vinci_status set_weights(struct limits *limits, const struct vinci_engine *engine,
+                                     struct limits_file **files, struct vinci_error *err)
+{
+    uint32_t n = vinci_engine_model(engine)->n_files;
+    *files = array_new_zero(n, sizeof **files);
+    if (!*files) return fail_memory(err, n * sizeof **files, "the list of files");
+    for (uint32_t i = 0; i < n; i++)
+        (*files)[i].data = vinci_engine_file(engine, i, &(*files)[i].n_bytes);
+    limits_set_weights(limits, *files, n);
+    return VINCI_OK;
+}
+
+/* Below the table of the limits: what the memory of the model's files gives. */
+static bool print_weights_limit(struct limits *limits, uint32_t repeat, struct report *report)
+{
+    double samples[SPEED_REPEAT_MAX] = {0};
+    limits_measure_weights(limits); /* maps the pages */
+    for (uint32_t i = 0; i < repeat; i++) samples[i] = limits_measure_weights(limits);
+    struct limits_figure figure = {samples_median(samples, repeat), samples_min(samples, repeat),
+                                   samples_max(samples, repeat)};
+    fprintf(report->table, _("mapped files, %u threads: %.1f GB/s (%.1f to %.1f)\n"),
+            limits_n_threads(limits), figure.median / 1e9, figure.min / 1e9, figure.max / 1e9);
+    if (report->root)
+        json_object_set_new(json_object_get(report->root, "limits"), "mapped_bytes_per_second",
+                            json_figure(&figure));
+    return flush(report);
+}
+
 enum vinci_status speed_run(const struct speed_args *args, struct speed_model *model,
                             struct vinci_error *err)
 {
     struct matrix_plan plan;
     struct limits *limits = NULL;
+    struct limits_file *files = NULL;
     struct report report = {.table = stdout};
     struct vinci_engine_info info = {.n_threads = model->options->threads, .device = "cpu"};
     enum vinci_status status = make_plan(args, &plan, err);
-    if (status == VINCI_OK && wants_matrix(args)) {
+    bool with_model = wants_matrix(args) || (args->limits && model->options->model);
+    if (status == VINCI_OK && with_model) {
         status = model->open(&model->loaded, model->user, plan.n_ctx, plan.n_sequences, err);
         if (status == VINCI_OK) vinci_engine_info(model->loaded.engine, &info);
     }
@@ -394,11 +436,17 @@ enum vinci_status speed_run(const struct speed_args *args, struct speed_model *m
     }
     if (args->limits || strcmp(info.device, "cpu") == 0)
         status = limits_open(&limits, info.n_threads, model->options->cpu_list, err);
+    if (status == VINCI_OK && limits && with_model)
+        status = set_weights(limits, model->loaded.engine, &files, err);
     if (status == VINCI_OK && args->limits) status = run_limits(limits, args->repeat, &report, err);
+    if (status == VINCI_OK && args->limits && files &&
+        !print_weights_limit(limits, args->repeat, &report))
+        status = interrupted() ? fail(err, VINCI_CANCELLED, "stopped") : VINCI_IO;
     if (status == VINCI_OK && wants_matrix(args))
         status = run_matrix(args, model, limits, &report, err);
     if (status == VINCI_OK && report.root) status = write_json(args->json, report.root, err);
     limits_close(limits);
+    free(files);
     json_decref(report.root);
     return status;
 }

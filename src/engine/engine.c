@@ -138,6 +138,13 @@ const struct vinci_model_info *vinci_engine_model(const struct vinci_engine *eng
     return &engine->model_info;
 }
 
+const void *vinci_engine_file(const struct vinci_engine *engine, uint32_t i, size_t *n_bytes)
+{
+    const struct tensor_index *index = &engine->model->index;
+    *n_bytes = i < index->n_files ? index->files[i]->size : 0;
+    return i < index->n_files ? index->files[i]->data : NULL;
+}
+
 void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_info *info)
 {
     scheduler_info(engine->scheduler, info);

@@ -10,7 +10,7 @@ bool cpu_takes_q8(const struct cpu_device *device, enum dtype weights)
 size_t cpu_task_rows(const struct cpu_device *device, size_t n_rows)
 {
     size_t tile = device->kernels.row_tile;
-    size_t rows = n_rows / (threadpool_n_threads(device->pool) * (size_t)8);
+    size_t rows = n_rows / (threadpool_n_threads(device->pool) * (size_t)16);
     rows = (rows + tile - 1) / tile * tile;
     return rows < tile ? tile : rows > TASK_ROWS_MAX ? TASK_ROWS_MAX : rows;
 }
