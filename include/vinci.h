@@ -222,6 +222,7 @@ struct vinci_engine_options {
                            bits, less time; without kv_bytes it keeps at most 2 GiB */
     const char *script; /* for testing clients: a file of answers that are given in place of the
                            model's choice (docs/scripted.md); NULL: the model chooses */
+    bool lock_weights;  /* keep the files in memory (mlock); refused: a warning */
     bool profile;       /* time every operation: vinci_engine_profile */
     vinci_log_fn *log;  /* may be NULL */
     void *log_user;
@@ -257,6 +258,7 @@ struct vinci_engine_info {
     uint64_t kv_bytes_peak;        /* the most that was in use at once */
     uint64_t kv_bytes_max;         /* the most that may be in use at once */
     uint64_t scratch_bytes;        /* activations and other step memory */
+    uint64_t prefetched_bytes;     /* of the files, brought into memory so far by `prefetch` */
     uint32_t n_running, n_waiting; /* requests: taking part in steps; in the queue */
     uint64_t n_steps;              /* since open */
     uint64_t n_prompt_tokens;      /* of all requests that were started, since open */

@@ -70,9 +70,12 @@ void file_map_close(struct file_map *map)
     free(map);
 }
 
-void file_map_prefetch(const struct file_map *map)
+void file_map_lock(const struct file_map *map, const struct log *log)
 {
-    if (map->data) madvise((void *)(uintptr_t)map->data, map->size, MADV_WILLNEED);
+    if (map->data && mlock(map->data, map->size) != 0)
+        log_message(log, VINCI_LOG_WARN,
+                    "%s: cannot be locked in memory: %s; 'ulimit -l' must allow %zu bytes",
+                    map->path, strerror(errno), map->size);
 }
 
 enum vinci_status file_map_check(const struct file_map *map, struct vinci_error *err)

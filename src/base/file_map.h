@@ -2,6 +2,7 @@
 #ifndef VINCI_BASE_FILE_MAP_H
 #define VINCI_BASE_FILE_MAP_H
 
+#include "base/log.h"
 #include "base/status.h"
 
 struct file_map {
@@ -15,8 +16,9 @@ struct file_map {
 enum vinci_status file_map_open(struct file_map **out, const char *path, struct vinci_error *err);
 void file_map_close(struct file_map *map);
 
-/* Asks the system to read the file ahead; a hint that cannot fail. */
-void file_map_prefetch(const struct file_map *map);
+/* Reads all of it and keeps it in memory (mlock); a refusal is a warning that says what to raise.
+ */
+void file_map_lock(const struct file_map *map, const struct log *log);
 
 /* Fails if the file is now shorter than it was: touching the missing pages would raise SIGBUS.
  * One fstat, cheap enough for every step. */

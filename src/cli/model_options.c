@@ -54,6 +54,8 @@ const struct option_row engine_rows[] = {
     {"use-fp16", 0, NULL,
      N_("--dtype fp16: compute in float16 on an NPU; a CPU computes as always"), OPTION_FLAG,
      FIELD(use_fp16)},
+    {"mlock", 0, NULL, N_("read all weights at the start and keep them in memory"), OPTION_FLAG,
+     FIELD(mlock)},
     {"cpu-level", 0, "LEVEL",
      N_("instruction set to use at most (scalar, avx2, ...); results are the same on every level"),
      OPTION_TEXT, FIELD(cpu_level), COMPLETE_WORDS, "scalar|avx2|avx512|neon"},
@@ -142,6 +144,7 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
     engine.cann = program->cann;
     engine.profile = options->profile;
+    engine.lock_weights = options->mlock;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);

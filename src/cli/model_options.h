@@ -15,6 +15,7 @@ struct model_options {
     bool prefix_cache;
     unsigned log_level; /* enum vinci_log_level */
     bool profile;       /* where a command offers it */
+    bool mlock;
 };
 
 void model_options_init(struct model_options *options);

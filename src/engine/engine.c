@@ -111,8 +111,10 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         return status;
     }
     if (options->prefetch)
+        engine->prefetch = prefetch_start(engine->model->index.files, engine->model->index.n_files);
+    if (options->lock_weights)
         for (size_t i = 0; i < engine->model->index.n_files; i++)
-            file_map_prefetch(engine->model->index.files[i]);
+            file_map_lock(engine->model->index.files[i], &engine->log);
     model_describe(engine->model, &engine->model_info);
     engine->load_seconds = seconds_now() - start;
     *out = engine;
@@ -122,6 +124,7 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
 void vinci_engine_close(struct vinci_engine *engine)
 {
     if (!engine) return;
+    prefetch_stop(engine->prefetch);
     scheduler_destroy(engine->scheduler);
     script_close(engine->script);
     prefix_cache_destroy(engine->prefixes);
@@ -155,6 +158,7 @@ void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_in
     info->load_seconds = engine->load_seconds;
     info->kv_bytes_max = engine->cache->n_bytes_max;
     info->scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes;
+    info->prefetched_bytes = prefetch_done(engine->prefetch);
     snprintf(info->device, sizeof info->device, "%s", engine->device->name);
     snprintf(info->cpu_level, sizeof info->cpu_level, "%s", engine->cpu_level);
 }

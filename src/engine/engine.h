@@ -3,6 +3,7 @@
 #ifndef VINCI_ENGINE_ENGINE_H
 #define VINCI_ENGINE_ENGINE_H
 
+#include "base/prefetch.h"
 #include "engine/forward.h"
 #include "engine/prefix_cache.h"
 #include "engine/profile.h"
@@ -24,6 +25,7 @@ struct vinci_engine {
     struct vinci_model_info model_info;
     const char *cpu_level;
     double load_seconds;
+    struct prefetch *prefetch; /* may be NULL */
     struct log log;
     struct profile profile;
     pthread_mutex_t lock; /* one step, session change or page change at a time */
