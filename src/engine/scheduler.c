@@ -12,6 +12,7 @@
 #include "engine/scheduler.h"
 
 #include "base/buf.h"
+#include "engine/chunk.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,8 @@ struct scheduler {
     float *logits;                   /* [n_seqs, n_vocab] */
     uint32_t n_seqs, n_tokens, n_outputs;
     uint64_t n_steps;
+    uint32_t n_decode; /* of n_tokens */
+    struct chunk chunk;
 };
 
 enum vinci_status scheduler_create(struct scheduler **out, struct vinci_engine *engine,
@@ -225,10 +228,17 @@ static bool add(struct scheduler *s, struct vinci_request *request, const int32_
     return true;
 }
 
+/* Prompt tokens that this step still takes. */
+static uint32_t prompt_room(const struct scheduler *s)
+{
+    uint32_t room = chunk_room(&s->chunk, s->n_decode, s->engine->limits.n_batch);
+    return room - (s->n_tokens - s->n_decode);
+}
+
 static bool add_prompt(struct scheduler *s, struct vinci_request *request)
 {
     size_t done = request->session->kv->n_positions, n = request_n_known(request) - done;
-    size_t room = s->engine->limits.n_batch - s->n_tokens;
+    size_t room = prompt_room(s);
     bool whole = n <= room;
     if (room == 0) return false;
     return add(s, request, request->all + done, whole ? n : room, whole);
@@ -292,10 +302,10 @@ static void plan(struct scheduler *s)
     for (request = s->first; request; request = request->next)
         if (request->state == REQUEST_DECODE)
             add(s, request, request->all + request_n_known(request) - 1, 1, true);
+    s->n_decode = s->n_tokens;
     while ((request = choose(s, REQUEST_PREFILL)))
         if (!add_prompt(s, request)) break;
-    for (uint32_t n = count_running(s);
-         n < s->engine->limits.n_seqs && s->n_tokens < s->engine->limits.n_batch; n++) {
+    for (uint32_t n = count_running(s); n < s->engine->limits.n_seqs && prompt_room(s); n++) {
         request = choose(s, REQUEST_QUEUED);
         if (!request || !start(s, request, n) || !add_prompt(s, request)) break;
     }
@@ -334,8 +344,10 @@ static void fail_all(struct scheduler *s, const struct vinci_error *err)
 static enum vinci_status run(struct scheduler *s, struct vinci_error *err)
 {
     if (s->n_seqs == 0) return VINCI_OK;
+    double start = seconds_now();
     enum vinci_status status = forward_step(s->engine->forward, s->seqs, s->n_seqs, s->outputs,
                                             s->n_outputs, s->logits, err);
+    chunk_note(&s->chunk, s->n_decode, s->n_tokens - s->n_decode, seconds_now() - start);
     for (uint32_t i = 0; i < s->n_seqs && status == VINCI_OK; i++) {
         struct vinci_session *session = s->requests[i]->session;
         uint32_t n = session->kv->n_positions, n_new = s->seqs[i].n_tokens;

@@ -1,5 +1,6 @@
 /* scheduler.h - continuous batching: each step takes one token of every request that is generating
- * and fills the rest of the batch with pieces of prompts. */
+ * and fills the rest of the batch with pieces of prompts; beside generation the pieces are small
+ * enough not to stall it (chunk.h). */
 #ifndef VINCI_ENGINE_SCHEDULER_H
 #define VINCI_ENGINE_SCHEDULER_H
 

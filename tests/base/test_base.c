@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/file_map.h"
 #include "base/log.h"
+#include "base/prefetch.h"
 #include "base/threadpool.h"
 #include "base/topology.h"
 
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -92,6 +94,32 @@ static void test_buf(void **state)
 
 /* ---- file_map ------------------------------------------------------------------------------ */
 
+/* All of the files, more than one, and the end is waited for or not. */
+static void test_prefetch(void **state)
+{
+    (void)state;
+    enum { N_BYTES = (64 << 20) + 4097 };
+    char path[] = "test-prefetch-XXXXXX";
+    struct file_map *maps[2] = {NULL, NULL};
+    struct vinci_error err;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, N_BYTES), 0); /* a hole: takes no disk */
+    for (int i = 0; i < 2; i++) assert_int_equal(file_map_open(&maps[i], path, &err), VINCI_OK);
+    struct prefetch *prefetch = prefetch_start(maps, 2);
+    assert_non_null(prefetch);
+    for (int i = 0; i < 2000 && prefetch_done(prefetch) < 2 * (uint64_t)N_BYTES; i++)
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    assert_int_equal(prefetch_done(prefetch), 2 * (uint64_t)N_BYTES);
+    prefetch_stop(prefetch);
+    prefetch_stop(prefetch_start(maps, 2)); /* at once */
+    prefetch_stop(NULL);
+    assert_int_equal(prefetch_done(NULL), 0);
+    for (int i = 0; i < 2; i++) file_map_close(maps[i]);
+    close(fd);
+    unlink(path);
+}
+
 static void test_file_map(void **state)
 {
     (void)state;
@@ -104,7 +132,7 @@ static void test_file_map(void **state)
     assert_int_equal(file_map_open(&map, path, &err), VINCI_OK);
     assert_int_equal(map->size, 7);
     assert_memory_equal(map->data, "weights", 7);
-    file_map_prefetch(map);
+    assert_null(prefetch_start(&map, 1)); /* not worth a thread */
     assert_int_equal(file_map_check(map, &err), VINCI_OK);
     assert_int_equal(ftruncate(fd, 3), 0);
     assert_int_equal(file_map_check(map, &err), VINCI_IO);
@@ -114,7 +142,8 @@ static void test_file_map(void **state)
     assert_int_equal(ftruncate(fd, 0), 0);
     assert_int_equal(file_map_open(&map, path, &err), VINCI_OK); /* empty is a file too */
     assert_int_equal(map->size, 0);
-    file_map_prefetch(map);
+    assert_null(prefetch_start(&map, 1));
+    file_map_lock(map, NULL);
     file_map_close(map);
     close(fd);
     unlink(path);
@@ -208,13 +237,10 @@ static void test_topology(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),
-        cmocka_unit_test(test_log),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_buf),
-        cmocka_unit_test(test_file_map),
-        cmocka_unit_test(test_parallel_for),
-        cmocka_unit_test(test_threadpool_limits),
+        cmocka_unit_test(test_status),       cmocka_unit_test(test_log),
+        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_file_map),     cmocka_unit_test(test_prefetch),
+        cmocka_unit_test(test_parallel_for), cmocka_unit_test(test_threadpool_limits),
         cmocka_unit_test(test_topology),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
