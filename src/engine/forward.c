@@ -228,6 +228,7 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
 
     struct step step = describe(forward, seqs, n_seqs, outputs, n_outputs);
     bool recorded = !device->ops->begin(device, &step);
+    profile_start(forward->profile, device);
     if (!recorded) run_layers(forward, &step);
     run_output(forward, &step, recorded, logits);
     if (n_outputs) profile_lap(forward->profile, device, PROFILE_OUTPUT, PROFILE_OUTSIDE);
