@@ -29,8 +29,7 @@ void speed_args_init(struct speed_args *args)
 const struct option_row speed_rows[] = {
     {"limits", 0, NULL,
      N_("measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; with "
-        "--model "
-        "also the streaming read of its files"),
+        "--model also the streaming read of its files"),
      OPTION_FLAG, FIELD(limits)},
     {"pp", 0, "LIST", N_("time the reading of prompts of these lengths, such as 512,4096"),
      OPTION_TEXT, FIELD(pp)},
