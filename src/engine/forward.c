@@ -172,7 +172,6 @@ static void run_layers(struct forward *f, const struct step *step)
 {
     const struct model_config *config = &f->model->config;
     uint32_t n_full = 0, n_sliding = 0;
-    profile_start(f->profile, f->device);
     f->device->ops->embed(f->device, &f->model->weights.embedding, f->x);
     profile_lap(f->profile, f->device, PROFILE_EMBED, PROFILE_OUTSIDE);
     for (uint32_t layer = 0; layer < config->n_layers; layer++)

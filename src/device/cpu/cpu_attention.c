@@ -76,7 +76,7 @@ size_t cpu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vi
 
 /* K tile of a page, layer and head; the V tile follows it. [n_layers][groups][n_kv_heads][a group's
  * pages]: pages are handed out in order, so what a task reads, a split of one head, is one piece of
- * memory (from memory 1.3 microseconds a tile; 2.1 with the heads and layers of a page together).
+ * memory (1.6 microseconds a tile; 2.1 with all heads and layers of a page together).
  */
 static uint8_t *tile_of(const struct kv_pool *pool, int32_t page, uint32_t layer, uint32_t head)
 {
