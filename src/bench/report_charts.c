@@ -140,7 +140,7 @@ static struct drawing *distribution_chart(const json_t *root)
     const json_t *row = NULL;
     size_t i = 0;
     struct drawing *d = new_drawing(_("How much repetitions differ"), _("time / median"),
-                                    _("% of the repetitions"));
+                                    _("share of the repetitions, %"));
     if (!d) return NULL;
     d->chart.y.max = 100;
     json_array_foreach(json_object_get(root, "results"), i, row)
@@ -200,7 +200,7 @@ static struct drawing *roofline_chart(const json_t *root)
             d,
             series_of(d, report_is(row, "decode") ? _("generating") : _("reading a prompt"), false),
             (struct chart_point){at, operations / seconds, 0, 0, NULL},
-            report_real(row, "depth") > 0 ? NULL : label);
+            report_real(row, "depth") > 0 || report_is(row, "first token") ? NULL : label);
     }
     if (most > 0) {
         double corner = top / read;
@@ -277,10 +277,9 @@ static struct drawing *comparison_chart(const json_t *root, const json_t *before
 {
     const json_t *row = NULL;
     size_t i = 0;
-    struct drawing *d = new_drawing(_("Before and after"), NULL, _("change of tokens/s, %"));
+    struct drawing *d = new_drawing(_("Before and after"), NULL, _("share of the speed before, %"));
     if (!d) return NULL;
     d->chart.bars = true;
-    d->chart.y.title = _("% of the speed before");
     struct chart_series *a = series_of(d, _("before"), false), *b = series_of(d, _("after"), false);
     json_array_foreach(json_object_get(root, "results"), i, row)
     {
@@ -382,9 +381,11 @@ bool report_write_charts(struct buf *out, const json_t *root, const json_t *befo
     ok = ok && put(out, roofline_chart(root),
                    _("The nearer to the line, the better the machine is used. Left of the bend "
                      "memory is the limit, right of it arithmetic. Numbers are tokens of a prompt, "
-                     "and ×N sequences that generate at once."));
-    ok = ok && put(out, load_chart(root),
-                   _("A new process; before the cold one the files were dropped from memory."));
+                     "and xN sequences that generate at once."));
+    ok = ok &&
+         put(out, load_chart(root),
+             _("The model is opened anew each time; before the cold ones its files were dropped "
+               "from memory."));
     ok = ok && put(out, distribution_chart(root),
                    _("A steep step is a steady machine; the first six tests are shown."));
     return ok && put_usage(out, root);

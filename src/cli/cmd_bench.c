@@ -69,7 +69,7 @@ static const struct command_example examples[] = {
     {"bench --limits", N_("what this machine can do at most")},
     {"bench -m gpt-oss-20b --pp 512 --tg 64 --depth 0,4096 --batch 1,4,16",
      N_("reading and generating apart, at two depths, with 1, 4 and 16 sequences")},
-    {"bench -m gpt-oss-20b -p 512 -n 128 -d 0,4096 -b 1,4,16 -r 5 --report report.html",
+    {"bench -m gpt-oss-20b -p 512 -n 128 -d 0,4096 -b 1,4 --report speed.html",
      N_("the same as llama-bench writes it, with a page of charts")},
     {"bench --compare before.json after.json",
      N_("what changed, and whether it is more than chance")},
