@@ -22,7 +22,9 @@ PACKAGES := libpcre2-8 jansson yajl hwloc
 # For the program alone. Without md4c, whose package not every distribution has, `vinci chat` shows
 # answers as they are.
 MD4C := $(shell $(PKG_CONFIG) --exists md4c && echo md4c)
-CLI_PACKAGES := libedit libcurl libcrypto libmicrohttpd $(MD4C)
+# Without librsvg `vinci bench --png` says so.
+RSVG := $(shell $(PKG_CONFIG) --exists librsvg-2.0 && echo librsvg-2.0)
+CLI_PACKAGES := libedit libcurl libcrypto libmicrohttpd $(MD4C) $(RSVG)
 WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # The numeric contract (docs/kernels.md): fma only where it is written.
@@ -115,6 +117,10 @@ $(BUILD)/src/model/%.o $(BUILD)/src/text/%.o $(BUILD)/src/serve/%.o $(BUILD)/src
 $(BUILD)/src/cli/chat_%.o: override CPPFLAGS += \
 	$(shell $(PKG_CONFIG) --cflags $(CLI_PACKAGES)) $(if $(MD4C),-DHAVE_MD4C)
 
+ifneq ($(RSVG),)
+$(BUILD)/src/bench/report_png.o: override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags $(RSVG)) -DHAVE_RSVG
+endif
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -135,6 +141,9 @@ LINK_TEST = $(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $(filter %.o,$^) \
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/libtests.a $(BUILD)/internal.a
 	$(LINK_TEST)
 $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
+		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
+	$(LINK_TEST) $(CLI_LDLIBS)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(filter-out %/main.o,$(CLI_OBJ)) \
 		$(BUILD)/tests/libtests.a $(BUILD)/internal.a
 	$(LINK_TEST) $(CLI_LDLIBS)
 $(BUILD)/tests/serve/test_%: $(BUILD)/tests/serve/test_%.o $(BUILD)/tests/serve/request_case.o \

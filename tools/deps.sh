@@ -20,6 +20,7 @@ build pc:libcurl      libcurl4-openssl-dev libcurl-devel
 build pc:libedit      libedit-dev     libedit-devel
 build pc:libmicrohttpd libmicrohttpd-dev libmicrohttpd-devel
 extra pc:md4c         libmd4c-dev     md4c-devel
+extra pc:librsvg-2.0  librsvg2-dev    librsvg2-devel
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
 test  xgettext        gettext         gettext
 =======

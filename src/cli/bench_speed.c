@@ -5,6 +5,7 @@
 #include "cli/bench_speed.h"
 
 #include "base/buf.h"
+#include "bench/advice.h"
 #include "bench/samples.h"
 #include "bench/speed.h"
 #include "cli/lang.h"
@@ -29,8 +30,7 @@ void speed_args_init(struct speed_args *args)
 const struct option_row speed_rows[] = {
     {"limits", 0, NULL,
      N_("measure what the machine can do on 1, 2, ... threads: streaming read, int8, f32; with "
-        "--model "
-        "also the streaming read of its files"),
+        "--model also the streaming read of its files"),
      OPTION_FLAG, FIELD(limits)},
     {"pp", 0, "LIST", N_("time the reading of prompts of these lengths, such as 512,4096"),
      OPTION_TEXT, FIELD(pp)},
@@ -42,14 +42,12 @@ const struct option_row speed_rows[] = {
      OPTION_TEXT, FIELD(depth)},
     {"batch", 0, "LIST", N_("sequences that generate at once, for --tg; default: 1"), OPTION_TEXT,
      FIELD(batch)},
-    {"repeat", 0, "N", N_("repetitions of each line of the table; default: 5"), OPTION_U32,
+    {"repeat", 'r', "N", N_("repetitions of each line of the table; default: 5"), OPTION_U32,
      FIELD(repeat), .min = 1, .max = SPEED_REPEAT_MAX},
     {"seed", 0, "N", N_("same seed, same tokens; default: 0"), OPTION_U64, FIELD(seed)},
     {"profile", 0, NULL,
      N_("below each line, the time of each operation and kind of layer in its repetitions"),
      OPTION_FLAG, FIELD(profile)},
-    {"json", 0, "FILE", N_("also write every sample as JSON; - writes it to standard output"),
-     OPTION_TEXT, FIELD(json), COMPLETE_FILE},
     {0}};
 
 /* ---- options ------------------------------------------------------------------------------- */
@@ -59,6 +57,36 @@ struct numbers {
     size_t n;
 };
 
+/* "512", "1-4", "128-1024+128", "1-16*2": adds what it means; false when it is none of these. */
+static bool read_item(const char *text, uint32_t min, uint32_t max, struct numbers *out)
+{
+    char part[3][16] = {"", "", ""};
+    uint64_t from = 0, to = 0, step = 1;
+    int used = 0;
+    char kind = '+';
+    if (sscanf(text, "%15[0-9]%n", part[0], &used) != 1) return false;
+    const char *rest = text + used;
+    snprintf(part[1], sizeof part[1], "%s", part[0]);
+    if (*rest == '-') {
+        if (sscanf(rest + 1, "%15[0-9]%n", part[1], &used) != 1) return false;
+        rest += 1 + used;
+        if (*rest == '+' || *rest == '*') {
+            kind = *rest;
+            if (sscanf(rest + 1, "%15[0-9]%n", part[2], &used) != 1) return false;
+            rest += 1 + used;
+            if (!parse_u64(part[2], kind == '*' ? 2 : 1, max, &step)) return false;
+        }
+    }
+    if (*rest || !parse_u64(part[0], min, max, &from) || !parse_u64(part[1], from, max, &to) ||
+        (kind == '*' && from == 0))
+        return false;
+    for (; from <= to; from = kind == '*' ? from * step : from + step) {
+        if (out->n == LIST_MAX) return false;
+        out->items[out->n++] = (uint32_t)from;
+    }
+    return true;
+}
+
 /* "0,4096"; an absent list is `otherwise`. */
 static enum vinci_status read_list(const char *option, const char *text, const char *otherwise,
                                    uint32_t min, uint32_t max, struct numbers *out,
@@ -67,16 +95,14 @@ static enum vinci_status read_list(const char *option, const char *text, const c
     const char *list = text ? text : otherwise;
     out->n = 0;
     while (list) {
-        char item[16];
-        uint64_t value = 0;
+        char item[48];
         size_t n = strcspn(list, ",");
         snprintf(item, sizeof item, "%.*s", n < sizeof item ? (int)n : 0, list);
-        if (out->n == LIST_MAX || !parse_u64(item, min, max, &value))
+        if (!read_item(item, min, max, out))
             return fail(err, VINCI_USAGE,
-                        "%s: expected up to %d whole numbers from %u to %u with commas between, "
-                        "got '%s'",
+                        "%s: expected up to %d whole numbers from %u to %u with commas between, or "
+                        "ranges such as 128-1024+128 and 1-16*2, got '%s'",
                         option, LIST_MAX, min, max, text);
-        out->items[out->n++] = (uint32_t)value;
         list = list[n] ? list + n + 1 : NULL;
     }
     return VINCI_OK;
@@ -125,8 +151,6 @@ enum vinci_status speed_args_check(const struct speed_args *args, bool *wanted,
 {
     struct matrix_plan plan;
     *wanted = args->limits || wants_matrix(args);
-    if (args->json && !*wanted)
-        return fail(err, VINCI_USAGE, "--json needs --limits, --pp, --tg or --ttft");
     if (args->profile && !wants_matrix(args))
         return fail(err, VINCI_USAGE, "--profile needs --pp, --tg or --ttft");
     if (args->depth && !args->pp && !args->tg)
@@ -141,8 +165,11 @@ enum vinci_status speed_args_check(const struct speed_args *args, bool *wanted,
 
 struct report {
     FILE *table;
-    json_t *root;                 /* NULL without --json */
+    json_t *root;
     struct vinci_engine *profile; /* NULL without --profile */
+    const struct bench_record *record;
+    const struct vinci_model_info *model;
+    double begin; /* of the row that is being measured */
 };
 
 static bool flush(struct report *report)
@@ -226,6 +253,13 @@ static void print_head(struct report *report, const struct loaded_model *loaded,
     json_object_set_new(report->root, "load_seconds", json_real(info.load_seconds));
     json_object_set_new(report->root, "bytes_per_token",
                         json_integer((json_int_t)model->bytes_per_token));
+    json_object_set_new(report->root, "model_parameters",
+                        json_integer((json_int_t)model->n_params));
+    json_object_set_new(report->root, "active_parameters",
+                        json_integer((json_int_t)model->n_params_active));
+    json_object_set_new(report->root, "file_bytes", json_integer((json_int_t)model->file_bytes));
+    json_object_set_new(report->root, "context", json_integer(info.n_ctx));
+    json_object_set_new(report->root, "seed", json_integer((json_int_t)args->seed));
     json_object_set_new(report->root, "results", json_array());
 }
 
@@ -258,8 +292,11 @@ static struct row_summary summarise(const struct speed_row *row)
         samples_median(share_weights, row->n)};
 }
 
-static void add_json_row(json_t *results, const struct speed_row *row, const struct row_summary *s)
+static void add_json_row(const struct report *report, const struct speed_row *row,
+                         const struct row_summary *s)
 {
+    json_t *results = json_object_get(report->root, "results");
+    double speeds[SPEED_REPEAT_MAX] = {0};
     json_t *samples = json_array(), *limits = json_array();
     for (uint32_t i = 0; i < row->n; i++) {
         json_array_append_new(samples, json_real(row->samples[i].seconds));
@@ -283,6 +320,20 @@ static void add_json_row(json_t *results, const struct speed_row *row, const str
         }
     }
     json_decref(limits);
+    /* Of one repetition; what experts several tokens share is estimated (bench/advice.h). */
+    uint32_t steps =
+        row->test.kind == SPEED_DECODE ? row->test.n_tokens : (row->test.n_tokens + 511) / 512;
+    double per_step =
+        row->test.kind == SPEED_DECODE ? row->test.batch : (double)row->test.n_tokens / steps;
+    if (object) {
+        json_object_set_new(object, "weight_bytes_estimated",
+                            json_real(steps * advice_step_bytes(report->model, per_step)));
+        json_object_set_new(
+            object, "weight_operations",
+            json_real(2.0 * (double)report->model->n_params_active * per_step * steps));
+    }
+    for (uint32_t i = 0; i < row->n; i++) speeds[i] = row->samples[i].tokens_per_second;
+    bench_record_row(report->record, object, speeds, row->n, report->begin);
     json_array_append_new(results, object);
 }
 
@@ -303,9 +354,8 @@ static bool print_row(struct report *report, const struct speed_row *row)
         fprintf(report->table, _("  %.0f %% of %.2f int8"), 100 * s.share, s.limit / 1e12);
     fputc('\n', report->table);
     if (report->profile) profile_print(report->table, report->profile);
-    if (!report->root) return flush(report);
     json_t *results = json_object_get(report->root, "results");
-    add_json_row(results, row, &s);
+    add_json_row(report, row, &s);
     if (report->profile)
         json_object_set_new(json_array_get(results, json_array_size(results) - 1), "profile",
                             profile_json(report->profile));
@@ -318,6 +368,7 @@ static enum vinci_status measure(struct speed *speed, struct report *report, str
                                  struct vinci_error *err)
 {
     struct speed_row row;
+    report->begin = bench_record_time(report->record);
     enum vinci_status status = speed_measure(speed, &test, &row, err);
     if (status == VINCI_OK && !print_row(report, &row))
         status = interrupted() ? fail(err, VINCI_CANCELLED, "stopped") : VINCI_IO;
@@ -346,6 +397,21 @@ static enum vinci_status measure_all(struct speed *speed, struct report *report,
     return status;
 }
 
+/* The machine's limits as the report draws them: the best of a few, before anything else. */
+static void measure_peak(struct limits *limits, json_t *root)
+{
+    double read = 0, int8 = 0;
+    for (int i = 0; i < 5; i++) {
+        double bytes = limits_measure(limits, LIMIT_READ);
+        double operations = limits_measure(limits, LIMIT_INT8);
+        read = bytes > read ? bytes : read;
+        int8 = operations > int8 ? operations : int8;
+    }
+    json_object_set_new(
+        root, "peak",
+        json_pack("{s:f, s:f}", "read_bytes_per_second", read, "int8_operations_per_second", int8));
+}
+
 static enum vinci_status run_matrix(const struct speed_args *args, struct speed_model *model,
                                     struct limits *limits, struct report *report,
                                     struct vinci_error *err)
@@ -356,6 +422,8 @@ static enum vinci_status run_matrix(const struct speed_args *args, struct speed_
     if (status != VINCI_OK) return status;
     print_head(report, &model->loaded, args);
     if (args->profile) report->profile = model->loaded.engine;
+    report->model = vinci_engine_model(model->loaded.engine);
+    if (limits) measure_peak(limits, report->root);
     struct speed_options options = {.engine = model->loaded.engine,
                                     .limits = limits,
                                     .n_sequences = plan.n_sequences,
@@ -367,22 +435,6 @@ static enum vinci_status run_matrix(const struct speed_args *args, struct speed_
     if (status == VINCI_OK) status = measure_all(speed, report, &plan, err);
     speed_close(speed);
     return status;
-}
-
-static enum vinci_status write_json(const char *path, const json_t *root, struct vinci_error *err)
-{
-    size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(9);
-    if (strcmp(path, "-") == 0) {
-        json_dumpf(root, stdout, flags);
-        putchar('\n');
-        return VINCI_OK; /* program_finish_output sees whether it went well */
-    }
-    FILE *file = fopen(path, "w");
-    if (!file) return fail(err, VINCI_IO, "%s: cannot be written: %s", path, strerror(errno));
-    bool ok = json_dumpf(root, file, flags) == 0 && fputc('\n', file) != EOF;
-    if (fclose(file) != 0 || !ok)
-        return fail(err, VINCI_IO, "%s: cannot be written: %s", path, strerror(errno));
-    return VINCI_OK;
 }
 
 /* The model's files as the engine has mapped them; *files is freed by the caller. */
@@ -415,12 +467,12 @@ static bool print_weights_limit(struct limits *limits, uint32_t repeat, struct r
 }
 
 enum vinci_status speed_run(const struct speed_args *args, struct speed_model *model,
-                            struct vinci_error *err)
+                            struct bench_record *record, struct vinci_error *err)
 {
     struct matrix_plan plan;
     struct limits *limits = NULL;
     struct limits_file *files = NULL;
-    struct report report = {.table = stdout};
+    struct report report = {.table = record->table, .root = record->root, .record = record};
     struct vinci_engine_info info = {.n_threads = model->options->threads, .device = "cpu"};
     enum vinci_status status = make_plan(args, &plan, err);
     bool with_model = wants_matrix(args) || (args->limits && model->options->model);
@@ -429,11 +481,6 @@ enum vinci_status speed_run(const struct speed_args *args, struct speed_model *m
         if (status == VINCI_OK) vinci_engine_info(model->loaded.engine, &info);
     }
     if (status != VINCI_OK) return status;
-    if (args->json) {
-        report.root = json_pack("{s:s}", "vinci", vinci_version());
-        if (!report.root) return fail_memory(err, 4096, "the JSON");
-        if (strcmp(args->json, "-") == 0) report.table = stderr;
-    }
     if (args->limits || strcmp(info.device, "cpu") == 0)
         status = limits_open(&limits, info.n_threads, model->options->cpu_list, err);
     if (status == VINCI_OK && limits && with_model)
@@ -444,9 +491,7 @@ enum vinci_status speed_run(const struct speed_args *args, struct speed_model *m
         status = interrupted() ? fail(err, VINCI_CANCELLED, "stopped") : VINCI_IO;
     if (status == VINCI_OK && wants_matrix(args))
         status = run_matrix(args, model, limits, &report, err);
-    if (status == VINCI_OK && report.root) status = write_json(args->json, report.root, err);
     limits_close(limits);
     free(files);
-    json_decref(report.root);
     return status;
 }

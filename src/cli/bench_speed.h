@@ -3,6 +3,7 @@
 #ifndef VINCI_CLI_BENCH_SPEED_H
 #define VINCI_CLI_BENCH_SPEED_H
 
+#include "cli/bench_record.h"
 #include "cli/model_options.h"
 
 /* Lists of whole numbers as the user typed them; NULL where not given. */
@@ -10,7 +11,6 @@ struct speed_args {
     bool limits, profile;
     const char *pp, *tg, *ttft;
     const char *depth, *batch;
-    const char *json; /* a file, "-" for standard output */
     uint32_t repeat;
     uint64_t seed;
 };
@@ -33,6 +33,6 @@ struct speed_model {
                               uint32_t n_sequences, struct vinci_error *err);
 };
 enum vinci_status speed_run(const struct speed_args *args, struct speed_model *model,
-                            struct vinci_error *err);
+                            struct bench_record *record, struct vinci_error *err);
 
 #endif

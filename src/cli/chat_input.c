@@ -68,7 +68,7 @@ static int read_character(EditLine *edit, wchar_t *out)
 
 /* What stands between ESC [200~, which led here, and ESC [201~ becomes part of the line, line ends
  * included but for the last ones; other control characters do not. */
-static unsigned char take_paste(EditLine *edit, int key)
+static unsigned char take_paste(EditLine *edit, wint_t key)
 {
     static const char end[] = "\033[201~";
     struct buf text = {0};
@@ -129,7 +129,8 @@ static bool open_editor(struct chat_input *input, const struct program *program)
     el_set(input->edit, EL_HIST, history, input->history);
     el_set(input->edit, EL_GETCFN, read_character);
     el_set(input->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    el_set(input->edit, EL_ADDFN, "vinci-paste", "takes a pasted text", take_paste);
+    /* Not el_set, which copies the names and never frees them. */
+    el_wset(input->edit, EL_ADDFN, L"vinci-paste", L"takes a pasted text", take_paste);
     el_set(input->edit, EL_BIND, "\033[200~", "vinci-paste", NULL);
     input->paste = program->redraw;
     return true;

@@ -270,12 +270,12 @@ const struct command command_advise = {
     .name = "advise",
     .summary = N_("what of a model fits this machine, and how fast it can be"),
     .operands = "",
-    .description = N_(
-        "Measures the machine (streaming read, int8 operations; a second) and estimates from it "
-        "and the model's sizes what will fit and how many tokens per second are possible at most, "
-        "by context and by number of sequences at once. The model's headers are read, its weights "
-        "are not. Every figure says whether it was measured or estimated; 'vinci bench' tells how "
-        "near to the limit vinci comes."),
+    .description =
+        N_("Measures the machine (streaming read, int8 operations; a second) and estimates from it "
+           "and the model's sizes what will fit and how many tokens per second are possible at "
+           "most, by context and by number of sequences at once. The model's headers are read, its "
+           "weights are not. Every figure says whether it was measured or estimated; 'vinci bench' "
+           "tells how near to the limit vinci comes."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct advise_args),

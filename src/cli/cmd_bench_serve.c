@@ -575,12 +575,11 @@ const struct command command_bench_serve = {
     .name = "bench-serve",
     .summary = N_("measure a server under load (also: vinci bench serve)"),
     .operands = "",
-    .description = N_(
-        "Sends requests to a server of the OpenAI API, as many at once and as fast as asked for, "
-        "and prints throughput and latencies: the wait for the first token (ttft), the time per "
-        "token after it (tpot), between events with text (itl) and of whole requests (e2el). "
-        "Options and JSON keys are those of vLLM's 'bench serve'. Token counts are the server's "
-        "own."),
+    .description = N_("Sends requests to a server of the OpenAI API, as many at once and as fast "
+                      "as asked for, and prints throughput and latencies: the wait for the first "
+                      "token (ttft), the time per token after it (tpot), between events with text "
+                      "(itl) and of whole requests (e2el). Options and JSON keys are those of "
+                      "vLLM's 'bench serve'. Token counts are the server's own."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct serve_args),

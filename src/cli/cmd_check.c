@@ -344,14 +344,13 @@ const struct command command_check = {
     .name = "check",
     .summary = N_("check a device: does it compute rightly, and how fast"),
     .operands = "",
-    .description = N_(
-        "Lists the devices, then trains one step of a small network on the one asked for and "
-        "compares its gradients with differences of the loss, multiplies matrices of growing size "
-        "in every number format the device has and compares them with products in double "
-        "precision, and measures its memory. Figures stand beside the limit: measured for a CPU, "
-        "the data sheet's for an NPU.\n\n"
-        "Where there is no NPU it says why, and checks the CPU. Wrong results end with exit code "
-        "10."),
+    .description = N_("Lists the devices, then trains one step of a small network on the one asked "
+                      "for and compares its gradients with differences of the loss, multiplies "
+                      "matrices of growing size in every number format the device has and compares "
+                      "them with products in double precision, and measures its memory. Figures "
+                      "stand beside the limit: measured for a CPU, the data sheet's for an NPU.\n\n"
+                      "Where there is no NPU it says why, and checks the CPU. Wrong results end "
+                      "with exit code 10."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct check_args),

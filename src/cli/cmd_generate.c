@@ -52,7 +52,7 @@ static const struct option_row output_rows[] = {
     {"stats", 0, NULL, N_("at the end, print times, tokens/s and memory on standard error"),
      OPTION_FLAG, FIELD(stats)},
     {"profile", 0, NULL,
-     "at the end, print the time of each operation and kind of layer on standard error",
+     N_("at the end, print the time of each operation and kind of layer on standard error"),
      OPTION_FLAG, FIELD(model.profile)},
     {0}};
 

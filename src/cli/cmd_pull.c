@@ -211,14 +211,14 @@ const struct command command_pull = {
     .name = "pull",
     .summary = N_("fetch a model from ModelScope or Hugging Face"),
     .operands = "MODEL",
-    .description = N_(
-        "MODEL is OWNER/NAME on ModelScope, or hf:OWNER/NAME on Hugging Face; the address of the "
-        "model's page does too. Only the files that vinci reads are fetched. They go to the "
-        "cache of the hub's own tool, where --model finds them by the same name.\n\n"
-        "Whatever interrupts it, the same command goes on where it was: what had arrived is "
-        "read again and compared before it counts. Every file is compared with the hub's "
-        "SHA-256 while it arrives and appears under its name only when it is right. Run again, "
-        "it asks the hub for changes and says that all is complete."),
+    .description =
+        N_("MODEL is OWNER/NAME on ModelScope, or hf:OWNER/NAME on Hugging Face; the address of "
+           "the model's page does too. Only the files that vinci reads are fetched. They go to the "
+           "cache of the hub's own tool, where --model finds them by the same name.\n\n"
+           "Whatever interrupts it, the same command goes on where it was: what had arrived is "
+           "read again and compared before it counts. Every file is compared with the hub's "
+           "SHA-256 while it arrives and appears under its name only when it is right. Run again, "
+           "it asks the hub for changes and says that all is complete."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct pull_args),

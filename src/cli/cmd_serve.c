@@ -16,6 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 struct serve_args {
     struct model_options model;
     struct serve_options serve;
@@ -177,6 +181,9 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct server *server = NULL;
     args->model.prefix_cache = !args->no_prefix_cache;
     block_signals();
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 2); /* threads come and go with connections: their heaps would only grow */
+#endif
     enum vinci_status status =
         loaded_model_open(&loaded, program, &args->model, args->batch, args->parallel, err);
     if (status == VINCI_OK) status = loaded_model_tokenizer(&loaded, &args->model, err);

@@ -298,12 +298,12 @@ const struct command command_top = {
     .name = "top",
     .summary = N_("watch the devices and a running server"),
     .operands = "",
-    .description = N_(
-        "Shows every device (how busy, clock, temperature, power, memory) and what a server says "
-        "at /metrics: requests running and waiting, use of the KV cache, tokens per second of "
-        "prompts and answers, the wait for the first token and between tokens. Any server with "
-        "vLLM's metric names will do. What the system does not tell is shown as -.\n\n"
-        "Into a file or a pipe it writes one line a sample, with the time in UTC. Ctrl-C ends."),
+    .description =
+        N_("Shows every device (how busy, clock, temperature, power, memory) and what a server "
+           "says at /metrics: requests running and waiting, use of the KV cache, tokens per second "
+           "of prompts and answers, the wait for the first token and between tokens. Any server "
+           "with vLLM's metric names will do. What the system does not tell is shown as -.\n\n"
+           "Into a file or a pipe it writes one line a sample, with the time in UTC. Ctrl-C ends."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct top_args),

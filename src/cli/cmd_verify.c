@@ -142,11 +142,11 @@ const struct command command_verify = {
     .name = "verify",
     .summary = N_("check a model's files against the hub's digests"),
     .operands = "MODEL",
-    .description = N_(
-        "Reads every file of a model again and compares it with its SHA-256: the one that 'vinci "
-        "pull' noted, the one by which Hugging Face's cache names it, or the one that the hub "
-        "says. MODEL is a name as for 'vinci pull', or a folder. A file that is bad or missing "
-        "gives exit code 5; 'vinci pull' then fetches it again."),
+    .description =
+        N_("Reads every file of a model again and compares it with its SHA-256: the one that "
+           "'vinci pull' noted, the one by which Hugging Face's cache names it, or the one that "
+           "the hub says. MODEL is a name as for 'vinci pull', or a folder. A file that is bad or "
+           "missing gives exit code 5; 'vinci pull' then fetches it again."),
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct verify_args),

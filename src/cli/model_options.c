@@ -17,9 +17,8 @@ void model_options_init(struct model_options *options)
 const struct option_row model_rows[] = {
     {"model", 'm', "MODEL",
      N_("a folder or file with the weights, or the name of a model that 'vinci pull', ModelScope's "
-        "or Hugging "
-        "Face's own tool has fetched; default: the small demonstration model that comes with "
-        "vinci"),
+        "or Hugging Face's own tool has fetched; default: the small demonstration model that comes "
+        "with vinci"),
      OPTION_TEXT, FIELD(model), COMPLETE_FILE},
     {"log-level", 0, "LEVEL",
      N_("what to report on standard error: error, warn (the default), info or debug"),

@@ -13,8 +13,7 @@ void profile_print(FILE *out, struct vinci_engine *engine)
     const struct vinci_profile_row *rows = vinci_engine_profile(engine, &n);
     double all = 0;
     for (size_t i = 0; i < n; i++) all += rows[i].seconds;
-    fprintf(out, "%-17s %-7s %8s %10s %11s %7s %8s\n", _("profile"), _("layers"), _("calls"),
-            _("seconds"), _("us a call"), _("share"), "GB/s");
+    fputs(_("profile           layers     calls    seconds   us a call   share     GB/s\n"), out);
     for (size_t i = 0; i < n; i++) {
         const struct vinci_profile_row *row = &rows[i];
         fprintf(out, "%-17s %-7s %8llu %10.4f %11.1f %5.1f %%", row->operation, row->layers,

@@ -63,7 +63,9 @@ struct device_ops {
                                         uint32_t n_layers, size_t n_pages_min, size_t *n_pages,
                                         enum vinci_kv_type type, struct vinci_error *err);
     void (*kv_pool_destroy)(struct device *device, struct kv_pool *pool);
-    size_t (*kv_page_bytes)(const struct kv_pool *pool);
+    /* Of a page with n_layers layers. */
+    size_t (*kv_page_bytes)(const struct device *device, uint32_t n_layers,
+                            enum vinci_kv_type type);
     void (*kv_page_copy)(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
 
     /* False: the device has recorded the operations of such a step and runs them by itself; the

@@ -81,6 +81,7 @@ enum vinci_status vinci_devices(struct vinci_device_info **devices, size_t *n,
     size_t n_npus = 0;
     enum vinci_status npu =
         npu_devices(&npus, &n_npus, cann ? cann : &(const struct vinci_cann_places){0}, npu_reason);
+    if (npu == VINCI_NO_MEMORY) return fail_memory(err, sizeof *npus, "the list of devices");
     if (npu_status) *npu_status = npu;
     struct vinci_device_info *list = array_new_zero(1 + n_npus, sizeof *list);
     if (list && n_npus > 0) memcpy(list + 1, npus, n_npus * sizeof *list);

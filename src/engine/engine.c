@@ -156,9 +156,9 @@ void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_in
     info->n_batch = engine->limits.n_batch;
     info->n_seqs = engine->limits.n_seqs;
     info->load_seconds = engine->load_seconds;
-    info->prefetched_bytes = prefetch_done(engine->prefetch);
     info->kv_bytes_max = engine->cache->n_bytes_max;
     info->scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes;
+    info->prefetched_bytes = prefetch_done(engine->prefetch);
     snprintf(info->device, sizeof info->device, "%s", engine->device->name);
     snprintf(info->cpu_level, sizeof info->cpu_level, "%s", engine->cpu_level);
 }

@@ -172,7 +172,6 @@ static void run_layers(struct forward *f, const struct step *step)
 {
     const struct model_config *config = &f->model->config;
     uint32_t n_full = 0, n_sliding = 0;
-    profile_start(f->profile, f->device);
     f->device->ops->embed(f->device, &f->model->weights.embedding, f->x);
     profile_lap(f->profile, f->device, PROFILE_EMBED, PROFILE_OUTSIDE);
     for (uint32_t layer = 0; layer < config->n_layers; layer++)
@@ -228,6 +227,7 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
 
     struct step step = describe(forward, seqs, n_seqs, outputs, n_outputs);
     bool recorded = !device->ops->begin(device, &step);
+    profile_start(forward->profile, device);
     if (!recorded) run_layers(forward, &step);
     run_output(forward, &step, recorded, logits);
     if (n_outputs) profile_lap(forward->profile, device, PROFILE_OUTPUT, PROFILE_OUTSIDE);

@@ -68,20 +68,6 @@ int32_t kv_page_share(struct page_pool *pool, int32_t page)
     return page;
 }
 
-/* Bytes of a page with so many layers: known to the device alone, so a pool of one is asked. */
-static enum vinci_status page_bytes(struct device *device, uint32_t n_layers,
-                                    enum vinci_kv_type type, uint64_t *n_bytes,
-                                    struct vinci_error *err)
-{
-    struct kv_pool *one = NULL;
-    size_t n_pages = 1;
-    enum vinci_status status =
-        device->ops->kv_pool_create(device, &one, n_layers, 1, &n_pages, type, err);
-    if (status == VINCI_OK) *n_bytes = device->ops->kv_page_bytes(one);
-    device->ops->kv_pool_destroy(device, one);
-    return status;
-}
-
 /* How many pages of either kind: those wanted, or fewer (more full ones, if there is room for them)
  * within max_bytes, but not less than one sequence needs. */
 static enum vinci_status limit_pages(uint64_t max_bytes, uint64_t full_bytes, uint64_t window_bytes,
@@ -123,20 +109,20 @@ enum vinci_status kv_cache_create(struct kv_cache **out, struct device *device,
     uint64_t wanted[] = {n_seqs * (a_seq + 1),
                          n_seqs * (a_seq_window + CHECKPOINTS_A_SEQ * window)};
     uint64_t least[] = {a_seq + 1, a_seq_window + CHECKPOINTS_A_SEQ * window};
-    uint64_t full_bytes = 0, window_bytes = 0;
-    enum vinci_status status =
-        page_bytes(device, config->n_layers - n_window_layers, type, &full_bytes, err);
-    if (status == VINCI_OK) status = page_bytes(device, n_window_layers, type, &window_bytes, err);
-    if (status == VINCI_OK && max_bytes)
-        status = limit_pages(max_bytes, full_bytes, window_bytes, least, wanted, err);
+    uint32_t n_full_layers = config->n_layers - n_window_layers;
+    cache->full.page_bytes = device->ops->kv_page_bytes(device, n_full_layers, type);
+    cache->window.page_bytes = device->ops->kv_page_bytes(device, n_window_layers, type);
+    enum vinci_status status = VINCI_OK;
+    if (max_bytes)
+        status = limit_pages(max_bytes, cache->full.page_bytes, cache->window.page_bytes, least,
+                             wanted, err);
     /* The window pool first: it is small, and the full one takes what a device has left. */
     if (status == VINCI_OK)
         status =
             pool_init(&cache->window, device, n_window_layers, wanted[1], wanted[1], type, err);
     if (status == VINCI_OK)
-        status = pool_init(&cache->full, device, config->n_layers - n_window_layers, least[0],
-                           wanted[0], type, err);
-    cache->n_bytes_max = cache->full.n_pages * full_bytes + cache->window.n_pages * window_bytes;
+        status = pool_init(&cache->full, device, n_full_layers, least[0], wanted[0], type, err);
+    cache->n_bytes_max = kv_pages_bytes(cache, cache->full.n_pages, cache->window.n_pages);
     if (status != VINCI_OK) {
         kv_cache_destroy(cache);
         return status;
@@ -153,21 +139,15 @@ void kv_cache_destroy(struct kv_cache *cache)
     free(cache);
 }
 
-static uint64_t pool_bytes(const struct page_pool *pool, const struct device *device)
-{
-    return (uint64_t)(pool->n_pages - pool->n_free) * device->ops->kv_page_bytes(pool->kv);
-}
-
 uint64_t kv_pages_bytes(const struct kv_cache *cache, uint64_t n_full, uint64_t n_window)
 {
-    const struct device *device = cache->device;
-    return n_full * device->ops->kv_page_bytes(cache->full.kv) +
-           n_window * device->ops->kv_page_bytes(cache->window.kv);
+    return n_full * cache->full.page_bytes + n_window * cache->window.page_bytes;
 }
 
 uint64_t kv_cache_bytes(const struct kv_cache *cache)
 {
-    return pool_bytes(&cache->full, cache->device) + pool_bytes(&cache->window, cache->device);
+    return kv_pages_bytes(cache, cache->full.n_pages - cache->full.n_free,
+                          cache->window.n_pages - cache->window.n_free);
 }
 
 /* ---- sequences ----------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 struct page_pool {
     struct kv_pool *kv;
     uint32_t n_pages, n_free;
+    uint64_t page_bytes;
     int32_t *free_pages; /* stack: the page freed last is taken next */
     uint32_t *refs;      /* [n_pages] */
 };

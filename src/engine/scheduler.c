@@ -228,11 +228,17 @@ static bool add(struct scheduler *s, struct vinci_request *request, const int32_
     return true;
 }
 
+/* Prompt tokens that this step still takes. */
+static uint32_t prompt_room(const struct scheduler *s)
+{
+    uint32_t room = chunk_room(&s->chunk, s->n_decode, s->engine->limits.n_batch);
+    return room - (s->n_tokens - s->n_decode);
+}
+
 static bool add_prompt(struct scheduler *s, struct vinci_request *request)
 {
     size_t done = request->session->kv->n_positions, n = request_n_known(request) - done;
-    size_t room =
-        chunk_room(&s->chunk, s->n_decode, s->engine->limits.n_batch) + s->n_decode - s->n_tokens;
+    size_t room = prompt_room(s);
     bool whole = n <= room;
     if (room == 0) return false;
     return add(s, request, request->all + done, whole ? n : room, whole);
@@ -299,8 +305,7 @@ static void plan(struct scheduler *s)
     s->n_decode = s->n_tokens;
     while ((request = choose(s, REQUEST_PREFILL)))
         if (!add_prompt(s, request)) break;
-    for (uint32_t n = count_running(s);
-         n < s->engine->limits.n_seqs && s->n_tokens < s->engine->limits.n_batch; n++) {
+    for (uint32_t n = count_running(s); n < s->engine->limits.n_seqs && prompt_room(s); n++) {
         request = choose(s, REQUEST_QUEUED);
         if (!request || !start(s, request, n) || !add_prompt(s, request)) break;
     }

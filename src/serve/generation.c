@@ -307,7 +307,9 @@ static void finish_choice(struct choice *choice)
     end_item(choice, !choice->parser || choice->stopped);
     choice->finish = finish_of(choice);
     if (choice->finish == CHOICE_FAILED && !g->failed) {
-        if (choice->job.result.finish == VINCI_FINISH_CANCELLED)
+        if (atomic_load(&g->waiter.client_left))
+            api_fail(&g->error, 503, NULL, "client_left", "The client has left.");
+        else if (choice->job.result.finish == VINCI_FINISH_CANCELLED)
             api_fail(&g->error, 503, NULL, "cancelled", "The request was stopped by the server.");
         else
             api_fail_status(&g->error, choice->job.result.error.status, NULL,

@@ -397,9 +397,12 @@ uint16_t http_port(const struct http *http)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-uint32_t http_n_connections(const struct http *http)
+uint32_t http_n_connections(struct http *http)
 {
-    return http->n_peers;
+    pthread_mutex_lock(&http->lock);
+    uint32_t n = http->n_peers;
+    pthread_mutex_unlock(&http->lock);
+    return n;
 }
 
 uint32_t http_n_busy(struct http *http)

@@ -56,7 +56,7 @@ struct exchange {
 struct http;
 enum vinci_status http_start(struct http **out, struct server *server, struct vinci_error *err);
 uint16_t http_port(const struct http *http);
-uint32_t http_n_connections(const struct http *http);
+uint32_t http_n_connections(struct http *http);
 uint32_t http_n_busy(struct http *http); /* exchanges that are not answered to the end */
 void http_refuse_new(struct http *http);
 void http_stop(struct http *http);

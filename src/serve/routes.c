@@ -125,6 +125,7 @@ void answer_error(struct exchange *x, const struct api_error *error)
     x->content_type = "application/json";
     x->out.size = 0;
     if (x->status == 503 || x->status == 429) x->retry_after = 1;
+    if (error->code && strcmp(error->code, "client_left") == 0) x->status = 499; /* for the log */
     write_error_object(&x->out, x->route && x->route->anthropic, &shown);
 }
 

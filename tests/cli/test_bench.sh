@@ -101,13 +101,92 @@ expect 'bench: a list that is none' 2 bench -m $model --tg 8 --batch 1,,4
 says 'the list is shown' "got '1,,4'" "$err"
 expect 'bench: --batch without --tg' 2 bench -m $model --pp 8 --batch 2
 expect 'bench: --depth with nothing to time' 2 bench -m $model --depth 8
-expect 'bench: --json with nothing to write' 2 bench -m $model --json -
 expect 'bench: two forms at once' 2 bench -m $model --pp 8 -n 4
 expect 'bench: more tokens than the context holds' 8 bench -m $model --prompt hello --ctx 60 -n 100
 expect 'bench: the matrix on an empty model name' 2 bench -m '' --pp 8
 expect 'bench: the matrix beyond the context' 8 bench -m $model --ctx 16 --pp 20 --repeat 1
 expect 'bench: generating beyond the context' 8 bench -m $model --ctx 16 --tg 20 --repeat 1
 expect 'bench: JSON into a folder that is not there' 4 bench --limits --threads 1 --repeat 1 --json "$folder/no/file"
+
+# Ranges, and llama-bench's form: numbers behind -p, -n, -d and -b.
+expect 'bench: llama-bench form' 0 bench -m $model -p 8-16*2 -n 4 -d 0,10 -b 1-3+2 -r 2 --threads 2
+awk '/^(prefill|decode) / { print $1, $2, $3, $4 }' "$out" >"$folder/lines"
+printf '%s\n' 'prefill 8 0 1' 'prefill 16 0 1' 'decode 4 0 1' 'decode 4 0 3' \
+    'prefill 8 10 1' 'prefill 16 10 1' 'decode 4 10 1' 'decode 4 10 3' >"$folder/wanted"
+check 'its lists and ranges' cmp "$folder/wanted" "$folder/lines"
+expect 'bench: a range that is none' 2 bench -m $model --pp 9-3
+expect 'bench: a prompt that is no list' 0 bench -m $model -p '16 apples' -n 2 --warmup 0 --iters 1
+says 'it is a prompt' 'prompts          1:' "$out"
+
+# Formats. What goes to standard output can be read by programs alone.
+expect 'bench -o csv' 0 bench -m $model --pp 8 --tg 4 --repeat 2 --threads 1 -o csv --json "$folder/record"
+cp "$out" "$folder/csv"
+for format in json jsonl md; do
+    expect "bench -o $format" 0 bench --from "$folder/record" -o $format
+    cp "$out" "$folder/$format"
+done
+head -n 1 "$folder/csv" >"$out"
+for key in cpu_info model_filename n_prompt n_gen n_depth avg_ts stddev_ts median_ts; do
+    grep -q "\(^\|,\)$key\(,\|$\)" "$out" || not_ok "bench -o csv: no column $key"
+done
+check 'csv: a head and two lines of as many fields' \
+    awk -F , 'NR == 1 { n = NF } NF != n { bad = 1 } END { exit bad || NR != 3 }' "$folder/csv"
+check 'jsonl: two lines' test "$(grep -c '^{.*"samples_ts":\[.*}$' "$folder/jsonl")" -eq 2
+check 'json: an array' test "$(head -c 1 "$folder/json")" = '['
+check 'md: a table' test "$(grep -c '^| ' "$folder/md")" -eq 4
+expect 'bench: -o without a matrix' 2 bench -m $model -n 2 --iters 1 -o csv
+
+# The record, and what is made from it later.
+expect 'bench --json' 0 bench -m $model --pp 8,16 --tg 4 --batch 1,2 --repeat 6 --threads 1 \
+    --json "$folder/before.json" --report "$folder/report.html" --svg "$folder/main.svg" --chart
+says 'the chart in the terminal' '█' "$err"
+for key in environment usage memory peak processor kernel model_fingerprint median_low median_coverage spread trend_p; do
+    grep -q "\"$key\":" "$folder/before.json" || not_ok "bench --json: no key $key"
+done
+for word in '<!DOCTYPE html>' 'Summary' 'tokens per second (measured)' 'roofline' 'Where it was measured' '<svg' '@media print'; do
+    says "the report has $word" "$word" "$folder/report.html"
+done
+grep -oE '(src|href|url\(|https?:)[^ >]*' "$folder/report.html" | grep -v 'http://www.w3.org/2000/svg' >"$folder/links"
+check 'the report names no address' is_empty "$folder/links"
+says 'the chart is SVG' '<svg xmlns="http://www.w3.org/2000/svg"' "$folder/main.svg"
+if command -v xmllint >/dev/null; then
+    check 'the chart is sound XML' xmllint --noout "$folder/main.svg"
+fi
+expect 'bench: the report in Chinese' 0 bench --from "$folder/before.json" --report "$folder/zh.html" --lang zh_CN
+says 'its language' '<html lang="zh-CN">' "$folder/zh.html"
+says 'its words' '小结' "$folder/zh.html"
+expect 'bench: no record' 5 bench --from tests/shell.sh --report "$folder/no.html"
+expect 'bench: a record that is not there' 3 bench --from "$folder/nothing" --report "$folder/no.html"
+
+# A run twice as fast is seen as such; the same run is not.
+expect 'bench --compare: the same' 0 bench --compare "$folder/before.json" "$folder/before.json"
+if grep -qE 'faster|slower' "$out"; then not_ok 'no difference where there is none'; else ok 'no difference where there is none'; fi
+awk '/"samples_seconds": \[/ { taking = 1 } /\]/ { taking = 0 }
+    taking && /^ +[0-9.e-]+,?$/ { comma = /,/ ? "," : ""; sub(/,/, ""); print $1 / 100 comma; next } { print }' \
+    "$folder/before.json" >"$folder/after.json"
+expect 'bench --compare: a hundred times as fast' 0 bench --compare "$folder/before.json" "$folder/after.json"
+check 'all four tests are faster' test "$(grep -c faster "$out")" -eq 4
+expect 'bench --compare in JSON' 0 bench --compare "$folder/before.json" "$folder/after.json" -o json --report "$folder/both.html"
+check 'ratios near 100' awk '/"ratio":/ { n++; if ($2 + 0 < 10) bad = 1 } END { exit bad || n != 4 }' "$out"
+says 'the report compares' 'Before and after' "$folder/both.html"
+expect 'bench --compare needs two' 2 bench --compare "$folder/before.json"
+expect 'bench: a file without --compare' 2 bench "$folder/before.json"
+
+# Prompts side by side, and loading.
+printf 'Hello\n\n中文的提示\nOnce upon a time there was a longer one\n' >"$folder/prompts"
+expect 'bench --prompts' 0 bench -m $model --prompts "$folder/prompts" -n 4 -r 3 --threads 1 --json "$folder/prompts.json"
+check 'three prompts' test "$(grep -cE '^ +[1-3] +[0-9]+ +[0-9.]+ +[0-9.]+ +[0-9.]+  ' "$out")" -eq 3
+says 'their text' '中文的提示' "$out"
+expect 'bench --prompts: an empty file' 2 bench -m $model --prompts /dev/null
+expect 'bench --load' 0 bench -m $model --load -r 2 --json "$folder/load.json"
+says 'cold' 'cold' "$out"
+says 'the record has it' '"first_token_seconds":' "$folder/load.json"
+vinci bench --from "$folder/before.json" --png "$folder/main.png" 2>"$err"
+if [ $? -eq 6 ]; then
+    skip 'bench --png: built without librsvg'
+else
+    check 'the chart is PNG' test "$(head -c 4 "$folder/main.png" | tail -c 3)" = PNG
+fi
 
 expect info 0 info -m $model
 for word in 'Hugging Face safetensors' 'layers' 'experts     8, 4 used' 'MXFP4' 'BF16' 'per token' 'tokenizer   tokenizer.json'; do

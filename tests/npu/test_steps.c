@@ -318,10 +318,13 @@ int main(int argc, char **argv)
     /* First: the simulator counts to the operator at which the device is lost from its start. */
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_lost_device);
     for (size_t f = 0; f < 4; f++)
-        for (size_t v = 0; v < 5; v++, n++) {
+        for (size_t v = 0; v < 5; v++) {
+            /* 8.1 and 9.0 run no other operators than their neighbours */
+            if (f > 0 && v % 3 == 1) continue;
             snprintf(names[n], sizeof names[n], "%s, CANN %s", by_version[f].name, versions[v]);
             tests[n] = (struct CMUnitTest){names[n], by_version[f].function, NULL, NULL,
                                            (void *)(uintptr_t)versions[v]};
+            n++;
         }
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_opening_fails);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_operator_fails);

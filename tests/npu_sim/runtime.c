@@ -388,10 +388,12 @@ static aclError fill_check(const char *name, const struct copy *c, size_t room)
 {
     if (!c->to || !c->row || c->row > room)
         return sim_error(INVALID_PARAM, "%s: %zu bytes of %zu", name, c->row, room);
-    if (!memory_find(c->to, c->row, NULL))
-        return sim_error(RT_PARAM_INVALID, "%s: %zu bytes are not within one live allocation", name,
-                         c->row);
-    return SUCCESS;
+    pthread_mutex_lock(&sim_lock);
+    bool inside = memory_find(c->to, c->row, NULL);
+    pthread_mutex_unlock(&sim_lock);
+    return inside ? SUCCESS
+                  : sim_error(RT_PARAM_INVALID, "%s: %zu bytes are not within one live allocation",
+                              name, c->row);
 }
 
 aclError sim_aclrtMemset(void *devPtr, size_t maxCount, int32_t value, size_t count)

@@ -122,7 +122,7 @@ enum vinci_status cpu_kv_pool_create(struct device *device, struct kv_pool **out
                                      size_t n_pages_min, size_t *n_pages, enum vinci_kv_type type,
                                      struct vinci_error *err);
 void cpu_kv_pool_destroy(struct device *device, struct kv_pool *pool);
-size_t cpu_kv_page_bytes(const struct kv_pool *pool);
+size_t cpu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type);
 void cpu_kv_page_copy(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
 
 /* Lists the step's units. */

@@ -58,12 +58,17 @@ static void *allocate(struct npu_device *device, size_t n_bytes, const char *wha
     return NULL;
 }
 
-void *npu_alloc(struct npu_device *device, size_t n_bytes, const char *what)
+void *npu_alloc_block(struct npu_device *device, size_t n_bytes, const char *what)
 {
     if (device->status != VINCI_OK) return NULL;
-    n_bytes = round_up(n_bytes ? n_bytes : 1, TAIL_BYTES) + TAIL_BYTES;
-    if (n_bytes > SMALL_BYTES) return allocate(device, n_bytes, what);
-    n_bytes = round_up(n_bytes, NPU_ALIGN);
+    return allocate(device, round_up(n_bytes ? n_bytes : 1, TAIL_BYTES) + TAIL_BYTES, what);
+}
+
+void *npu_alloc(struct npu_device *device, size_t n_bytes, const char *what)
+{
+    if (n_bytes > SMALL_BYTES) return npu_alloc_block(device, n_bytes, what);
+    if (device->status != VINCI_OK) return NULL;
+    n_bytes = round_up(round_up(n_bytes ? n_bytes : 1, TAIL_BYTES) + TAIL_BYTES, NPU_ALIGN);
     if (n_bytes > device->arena_left) {
         device->arena = allocate(device, ARENA_BYTES, what);
         device->arena_left = device->arena ? ARENA_BYTES : 0;
@@ -180,9 +185,11 @@ void npu_buffer_read(struct device *base, const struct device_buffer *buffer, si
 
 /* ---- keys and values ----------------------------------------------------------------------- */
 
-size_t npu_kv_page_bytes(const struct kv_pool *pool)
+size_t npu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type)
 {
-    return 2 * (size_t)pool->n_layers * pool->layer_bytes / (pool->n_pages + PAGES_BEFORE);
+    const struct model_config *config = ((const struct npu_device *)device)->config;
+    (void)type; /* as it computes: two bytes, K and V */
+    return (size_t)2 * 2 * NPU_PAGE * config->n_kv_heads * config->head_dim * n_layers;
 }
 
 enum vinci_status npu_kv_pool_create(struct device *base, struct kv_pool **out, uint32_t n_layers,
@@ -214,8 +221,8 @@ enum vinci_status npu_kv_pool_create(struct device *base, struct kv_pool **out, 
     pool->n_pages = *n_pages;
     pool->layer_bytes = (*n_pages + PAGES_BEFORE) * page;
     size_t n_bytes = n_layers * pool->layer_bytes;
-    pool->k = npu_alloc(device, n_bytes, _("the KV cache"));
-    pool->v = npu_alloc(device, n_bytes, _("the KV cache"));
+    pool->k = npu_alloc_block(device, n_bytes, _("the KV cache"));
+    pool->v = npu_alloc_block(device, n_bytes, _("the KV cache"));
     /* Masked positions are multiplied with zero: what is there must be a number. */
     if (pool->v) {
         npu_clear(device, pool->k, n_bytes);

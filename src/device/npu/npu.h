@@ -299,9 +299,11 @@ void npu_check(struct npu_device *device, int code, const char *what);
 
 /* ---- memory.c ------------------------------------------------------------------------------ */
 
-/* Device memory for the device's life, cleared on request; NULL after an error. `what` for the
- * message: "the weights". */
+/* Device memory for the device's life; NULL after an error. `what` for the message: "the weights".
+ */
 void *npu_alloc(struct npu_device *device, size_t n_bytes, const char *what);
+/* The same in a block of its own, which npu_release may give back before; so may pinned memory. */
+void *npu_alloc_block(struct npu_device *device, size_t n_bytes, const char *what);
 void *npu_pinned(struct npu_device *device, size_t n_bytes);
 void npu_release(struct npu_device *device, void *memory);
 void npu_release_all(struct npu_device *device);
@@ -318,7 +320,7 @@ enum vinci_status npu_kv_pool_create(struct device *device, struct kv_pool **out
                                      size_t n_pages_min, size_t *n_pages, enum vinci_kv_type type,
                                      struct vinci_error *err);
 void npu_kv_pool_destroy(struct device *device, struct kv_pool *pool);
-size_t npu_kv_page_bytes(const struct kv_pool *pool);
+size_t npu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type);
 void npu_kv_page_copy(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
 
 /* ---- the rest ------------------------------------------------------------------------------ */

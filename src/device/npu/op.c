@@ -184,7 +184,7 @@ static void grow_workspace(struct npu_device *device)
     npu_graphs_drop(device);
     npu_release(device, device->workspace);
     device->workspace_bytes = 0;
-    device->workspace = npu_alloc(device, n_bytes, _("an operator's workspace"));
+    device->workspace = npu_alloc_block(device, n_bytes, _("an operator's workspace"));
     if (device->workspace) device->workspace_bytes = n_bytes;
 }
 

@@ -1,0 +1,67 @@
+/* bench_record.h - the record of a benchmark run: one JSON object with everything that was measured
+ * and where, and what is made from it: files, a report, charts, tables, a comparison.
+ *
+ * The record is always kept; what reads it does not care whether it was measured just now or is a
+ * file of an earlier run. Its keys are an interface: they may grow, never change. */
+#ifndef VINCI_CLI_BENCH_RECORD_H
+#define VINCI_CLI_BENCH_RECORD_H
+
+#include "cli/options.h"
+#include "cli/program.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+enum bench_format { BENCH_TABLE, BENCH_CSV, BENCH_JSON, BENCH_JSONL, BENCH_MD };
+
+struct record_args {
+    unsigned format; /* enum bench_format */
+    const char *json, *report, *svg, *png, *compare, *from;
+    bool chart;
+};
+extern const struct option_row record_rows[];
+
+struct monitor;
+
+struct bench_record {
+    const struct program *program;
+    const struct record_args *args;
+    json_t *root;
+    FILE *table; /* where the readable table goes: not to standard output when JSON or CSV does */
+    struct monitor *monitor;
+};
+
+/* A record that begins now. */
+enum vinci_status bench_record_begin(struct bench_record *record, const struct program *program,
+                                     const struct record_args *args, struct vinci_error *err);
+
+/* Seconds since then, on the clock of the record's samples. */
+double bench_record_time(const struct bench_record *record);
+
+/* Adds to a result of repeated measurements what n speeds say: median and its interval, spread,
+ * drift; `begin`: when its first repetition began. */
+void bench_record_row(const struct bench_record *record, json_t *row, const double *speeds,
+                      size_t n, double begin);
+
+/* The run is over: adds environment, memory and use of the machine (`model`: its path, NULL for
+ * none; kv_bytes: the most KV cache), warns of what disturbed it, and writes all that was asked
+ * for.
+ */
+enum vinci_status bench_record_finish(struct bench_record *record, const char *model,
+                                      uint64_t kv_bytes, struct vinci_error *err);
+void bench_record_free(struct bench_record *record);
+
+/* --from and --compare, which measure nothing. `other`: the second file of a comparison. */
+enum vinci_status bench_record_read_only(const struct program *program,
+                                         const struct record_args *args, const char *other,
+                                         struct vinci_error *err);
+
+/* The formats that programs read and Markdown, in llama-bench's form. */
+enum vinci_status bench_print_format(const json_t *root, enum bench_format format, FILE *file,
+                                     struct vinci_error *err);
+
+/* Two runs: every test that both have, ratio and significance, to `file`; in JSON with `json`. */
+enum vinci_status bench_print_comparison(const json_t *before, const json_t *after, FILE *file,
+                                         bool json, struct vinci_error *err);
+
+#endif

@@ -1,0 +1,100 @@
+"""Twelve clients for a while: good requests, bodies with wrong bytes, clients that vanish. At the end
+nothing may be stuck, nothing may have been the server's own error, and memory must be flat.
+
+    vinci serve -m models/nano --max-stored 0 --max-tokens 2000 -q &
+    python3 tests/serve/soak.py http://127.0.0.1:8000 1800 PID
+"""
+import json
+import random
+import socket
+import sys
+import threading
+import time
+import urllib.request
+
+base, seconds, pid = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+host, port = base[7:].split(":")
+counts, lock = {}, threading.Lock()
+
+
+def post(path, body, most):
+    """Sends the body and reads at most so many bytes of the answer: its status."""
+    got = b""
+    with socket.create_connection((host, int(port)), timeout=60) as s:
+        s.sendall(
+            b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n" % (path.encode(), len(body)) + body
+        )
+        while len(got) < most:
+            data = s.recv(4096)
+            if not data:
+                break
+            got += data
+    return got[9:12].decode("latin1")
+
+
+def chat(n, **more):
+    text = "Tell me about " + random.choice("abcdefgh") * random.randint(1, 30)
+    return json.dumps({"messages": [{"role": "user", "content": text}], "max_tokens": n, **more}).encode()
+
+
+def one(r):
+    everything = 10**9
+    k = r.random()
+    path = "/v1/chat/completions"
+    if k < 0.4:
+        return "stream", post(path, chat(60, stream=True, ignore_eos=r.random() < 0.5), everything)
+    if k < 0.6:
+        return "vanishes", post(path, chat(2000, stream=True, ignore_eos=True), r.randint(1, 5000))
+    if k < 0.7:
+        body = {"input": "hi", "max_output_tokens": 20, "stream": r.random() < 0.5}
+        return "response", post("/v1/responses", json.dumps(body).encode(), everything)
+    if k < 0.8:
+        body = bytearray(chat(10))
+        for _ in range(r.randint(1, 9)):
+            body[r.randrange(len(body))] = r.randrange(256)
+        return "wrong bytes", post(path, bytes(body), everything)
+    if k < 0.9:
+        return "json", post(path, chat(20, response_format={"type": "json_object"}), everything)
+    with socket.create_connection((host, int(port))) as s:
+        s.sendall(b"POST /v1/chat")
+    return "cut", "-"
+
+
+def work(seed, until):
+    r = random.Random(seed)
+    while time.time() < until:
+        try:
+            what = one(r)
+        except OSError as error:
+            what = "failed", type(error).__name__
+        with lock:
+            counts[what] = counts.get(what, 0) + 1
+
+
+def anonymous_memory():
+    for line in open("/proc/%s/status" % pid):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1])
+
+
+memory = []
+for part in range(8):
+    until = time.time() + seconds / 8
+    threads = [threading.Thread(target=work, args=(100 * part + i, until)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    time.sleep(1)
+    memory.append(anonymous_memory())
+    print("memory %d kB" % memory[-1], flush=True)
+print(counts)
+metrics = urllib.request.urlopen(base + "/metrics").read().decode().splitlines()
+value = {line.split("{")[0] + ("5xx" if "5xx" in line else ""): float(line.split()[-1]) for line in metrics if line[0] != "#"}
+wrong = [key for key in counts if key[0] == "failed" or key[1].startswith("5")]
+if value["vllm:num_requests_running"] or value["vllm:num_requests_waiting"] or value["vinci:http_responses_total5xx"]:
+    wrong.append("stuck, or answered with an error of the server's own")
+if memory[-1] > 1.01 * memory[3]:
+    wrong.append("memory grows")
+sys.exit("not ok: %s" % wrong if wrong else 0)
