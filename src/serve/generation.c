@@ -181,7 +181,7 @@ static void begin_message(struct choice *choice, const struct vinci_message *mes
     struct vinci_text name;
     choice->dropping = message->role != VINCI_ROLE_ASSISTANT && message->role != VINCI_ROLE_NONE;
     if (choice->dropping) {
-        stop_choice(choice);
+        if (!params->ignore_eos) stop_choice(choice);
         return;
     }
     enum item_kind kind = ITEM_TEXT;
@@ -206,7 +206,8 @@ static void end_message(struct choice *choice, const struct vinci_harmony_event 
     bool call = choice->open && open_item(choice)->kind == ITEM_CALL;
     end_item(choice, event->end != VINCI_END_CUT);
     choice->dropping = false;
-    if (call && event->end != VINCI_END_CUT && !choice->generation->params->parallel_calls)
+    const struct params *params = choice->generation->params;
+    if (call && event->end != VINCI_END_CUT && !params->parallel_calls && !params->ignore_eos)
         stop_choice(choice);
 }
 
