@@ -83,6 +83,11 @@ static enum vinci_status find_folder(const struct program *program, const char *
         memcpy(path, name, strlen(name) + 1);
         return VINCI_OK;
     }
+    if (name[0] == '/' || name[0] == '.')
+        return fail(err, VINCI_NOT_FOUND,
+                    "%s: no such folder; expected a model's folder or its "
+                    "name on a hub",
+                    name);
     enum vinci_status status = hub_model_parse(name, model, err);
     if (status != VINCI_OK) return status;
     *on_hub = true;

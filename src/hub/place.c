@@ -81,8 +81,9 @@ enum vinci_status make_folders_of(const char *path, struct vinci_error *err)
     for (char *slash = strchr(copy + 1, '/'); slash && status == VINCI_OK;
          slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(copy, 0777) != 0 && errno != EEXIST && !exists(copy))
-            status = fail_errno(err, errno, copy, "make the folder");
+        int error = mkdir(copy, 0777) == 0 ? 0 : errno;
+        if (error && error != EEXIST && !exists(copy)) /* which sets errno, too */
+            status = fail_errno(err, error, copy, "make the folder");
         *slash = '/';
     }
     free(copy);
