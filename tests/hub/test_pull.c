@@ -233,8 +233,8 @@ static void modelscope_fetches_what_vinci_needs(void **state)
     assert_int_equal(hub_server_count(&server).requests, 1);
     assert_int_equal(hub_server_count(&server).file_answers, 0);
     expect(VINCI_OK, "verify o/m.x");
-    expect(VINCI_NOT_FOUND, "verify /no/such/folder");
     says(out_text, "model-00001-of-00003.safetensors");
+    expect(VINCI_NOT_FOUND, "verify /no/such/folder");
 }
 
 static void huggingface_fills_its_own_layout(void **state)
