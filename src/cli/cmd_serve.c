@@ -4,8 +4,8 @@
  * what is under way may finish for --grace seconds; a second one ends at once. SIGHUP reads the key
  * file again. All three are blocked from the start and taken by sigtimedwait, so that no thread is
  * ever interrupted. */
-#include "base/lang.h"
 #include "cli/command.h"
+#include "cli/lang.h"
 #include "cli/model_options.h"
 #include "serve/serve.h"
 
@@ -181,6 +181,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct server *server = NULL;
     args->model.prefix_cache = !args->no_prefix_cache;
     block_signals();
+    lang_keep_here();
 #ifdef __GLIBC__
     mallopt(M_ARENA_MAX, 2); /* threads come and go with connections: their heaps would only grow */
 #endif

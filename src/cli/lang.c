@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool chinese; /* set before there are threads */
+static bool chinese;                    /* set before there are threads */
+static _Thread_local bool chinese_here; /* this thread speaks Chinese though others do not */
 
 static int compare(const void *english, const void *entry)
 {
@@ -22,7 +23,7 @@ static int compare(const void *english, const void *entry)
 
 const char *lang_text(const char *english)
 {
-    if (!chinese) return english;
+    if (!chinese && !chinese_here) return english;
     const struct lang_entry *entry =
         bsearch(english, lang_zh_CN, lang_zh_CN_n, sizeof *lang_zh_CN, compare);
     return entry ? entry->translated : english;
@@ -33,12 +34,19 @@ bool lang_choose(const char *name)
     bool zh = strcmp(name, "zh_CN") == 0;
     if (!zh && strcmp(name, "en") != 0) return false;
     chinese = zh;
+    chinese_here = false;
     return true;
+}
+
+void lang_keep_here(void)
+{
+    chinese_here = chinese;
+    chinese = false;
 }
 
 const char *lang_name(void)
 {
-    return chinese ? "zh_CN" : "en";
+    return chinese || chinese_here ? "zh_CN" : "en";
 }
 
 void lang_choose_early(int argc, char **argv)

@@ -25,6 +25,10 @@ void lang_init(void);
 /* "en" or "zh_CN"; false for anything else, which changes nothing. */
 bool lang_choose(const char *name);
 
+/* This thread goes on in the chosen language, all others speak English: a server's errors are read
+ * by programs, what this thread says by its operator. Called before any other thread. */
+void lang_keep_here(void);
+
 /* What lang_choose() was given, or what the environment said. */
 const char *lang_name(void);
 

@@ -202,6 +202,13 @@ curl -s -D "$out" -o /dev/null -X OPTIONS -H 'Origin: https://page.example' "$ba
 says 'a page that is allowed' 'Access-Control-Allow-Origin: https://page.example' "$out"
 stop
 
+# ---- what clients read is English, whatever the operator's language ----
+
+start --lang zh_CN
+post /v1/chat/completions '{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"f","schema":{"type":"bogus"}}}}'
+answers 'a Chinese operator, English errors' 400 "schema #: 'bogus' is no type"
+stop
+
 expect 'a key file that is not there' 3 serve -m $model --port 0 --api-key-file "$folder/none"
 expect 'an address that is none' 2 serve -m $model --port 0 --host 300.1.1.1
 finish
