@@ -3,16 +3,9 @@
 #include "bench/bench.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Adds what a finished request did; its failure becomes ours. */
 static enum vinci_status collect(const struct vinci_request *request,
@@ -64,11 +57,11 @@ static enum vinci_status run_iteration(const struct bench_options *options,
                                        struct bench_iteration *iteration, struct vinci_error *err)
 {
     enum vinci_status status = VINCI_OK;
-    double start = now();
+    double start = seconds_now();
     for (size_t first = 0; status == VINCI_OK && first < options->n_prompts;
          first += options->batch_size)
         status = run_batch(options, first, requests, iteration, err);
-    iteration->seconds = now() - start;
+    iteration->seconds = seconds_now() - start;
     return status;
 }
 

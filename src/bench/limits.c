@@ -6,6 +6,7 @@
 #include "bench/limits.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/threadpool.h"
 #include "base/topology.h"
 #include "bench/limits_kernels.h"
@@ -121,14 +122,14 @@ static void f32_pieces(void *ctx, size_t begin, size_t end, unsigned thread)
 static double measure_on(struct limits *l, struct threadpool *pool, enum limit which)
 {
     size_t n_pieces = (size_t)threadpool_n_threads(pool) * PIECES_A_THREAD;
-    double start = bench_now();
+    double start = seconds_now();
     if (which == LIMIT_READ) {
         parallel_for(pool, l->arena_bytes / PIECE_BYTES, 1, read_pieces, l);
-        return (double)l->arena_bytes / (bench_now() - start);
+        return (double)l->arena_bytes / (seconds_now() - start);
     }
     atomic_store(&l->ops, 0);
     parallel_for(pool, n_pieces, 1, which == LIMIT_INT8 ? int8_pieces : f32_pieces, l);
-    return (double)atomic_load(&l->ops) / (bench_now() - start);
+    return (double)atomic_load(&l->ops) / (seconds_now() - start);
 }
 
 /* ---- open, measure, close ------------------------------------------------------------------ */
@@ -211,9 +212,9 @@ double limits_measure_weights(struct limits *l)
 {
     size_t most = ARENA_MOST / PIECE_BYTES, n = l->n_file_pieces < most ? l->n_file_pieces : most;
     if (n == 0) return 0;
-    double start = bench_now();
+    double start = seconds_now();
     parallel_for(l->pool, n, 1, file_pieces, l);
-    return (double)n * PIECE_BYTES / (bench_now() - start);
+    return (double)n * PIECE_BYTES / (seconds_now() - start);
 }
 
 static enum vinci_status measure_row(struct limits *l, unsigned n_threads, uint32_t repeat,

@@ -2,6 +2,7 @@
 #include "bench/load.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/random.h"
 #include "bench/samples.h"
 #include "bench/sse.h"
@@ -91,7 +92,7 @@ static bool has_text(json_t *choice)
 static void on_text(struct transfer *t)
 {
     struct load_request *r = t->request;
-    double now = bench_now() - t->load->start;
+    double now = seconds_now() - t->load->start;
     t->n_events++;
     if (t->last == 0) r->first = now;
     else {
@@ -193,7 +194,7 @@ static enum vinci_status start_transfer(struct load *load, struct load_request *
     curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(t->curl, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(t->curl, CURLOPT_TIMEOUT_MS, (long)(1e3 * load->options->timeout));
-    request->start = bench_now() - load->start;
+    request->start = seconds_now() - load->start;
     if (curl_multi_add_handle(load->multi, t->curl) != CURLM_OK) {
         transfer_free(t);
         return fail_memory(err, 4096, "a request");
@@ -222,7 +223,7 @@ static void end_transfer(struct transfer *t, CURLcode result)
 {
     struct load_request *r = t->request;
     long code = 0;
-    r->end = bench_now() - t->load->start;
+    r->end = seconds_now() - t->load->start;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
     if (r->n_output == 0) r->n_output = t->n_events;
     if (result != CURLE_OK)
@@ -265,7 +266,7 @@ static enum vinci_status run_all(struct load *load, struct load_request *request
     double due = 0; /* when the next one is to start */
     while (n_done < n) {
         if (o->stop && o->stop()) return fail(err, VINCI_CANCELLED, "stopped");
-        double now = bench_now() - load->start;
+        double now = seconds_now() - load->start;
         while (n_started < n && due <= now &&
                (o->max_concurrency == 0 || load->n_running < o->max_concurrency)) {
             enum vinci_status status = start_transfer(load, requests, n_started, err);
@@ -314,7 +315,7 @@ enum vinci_status load_run(const struct load_options *options, struct load_reque
     struct load load = {0};
     double first = INFINITY, last = 0;
     enum vinci_status status = prepare(&load, options, n, err);
-    load.start = bench_now();
+    load.start = seconds_now();
     if (status == VINCI_OK) status = run_all(&load, requests, n, err);
     for (uint32_t i = 0; load.transfers && i < n; i++) {
         if (!load.transfers[i]) continue;

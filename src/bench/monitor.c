@@ -2,6 +2,7 @@
  * and taken half as often, so that a long run needs no more memory. */
 #include "bench/monitor.h"
 
+#include "base/clock.h"
 #include "bench/samples.h"
 #include "bench/usage.h"
 
@@ -45,7 +46,7 @@ static double own_seconds(void)
 static void take(struct monitor *monitor, struct usage *usage, double *own_before,
                  double *time_before)
 {
-    double time = bench_now() - monitor->start, own = own_seconds();
+    double time = seconds_now() - monitor->start, own = own_seconds();
     double busy = usage_busy(usage), processors = (double)sysconf(_SC_NPROCESSORS_ONLN);
     double passed = time - *time_before;
     bool first = *time_before < 0;
@@ -103,7 +104,7 @@ enum vinci_status monitor_start(struct monitor **out, struct vinci_error *err)
         free(monitor);
         return fail_memory(err, SAMPLES_MAX * sizeof *monitor->samples, "the monitor");
     }
-    monitor->start = bench_now();
+    monitor->start = seconds_now();
     monitor->period = 0.5;
     pthread_mutex_init(&monitor->mutex, NULL);
     pthread_condattr_init(&attributes);
@@ -122,7 +123,7 @@ enum vinci_status monitor_start(struct monitor **out, struct vinci_error *err)
 
 double monitor_time(const struct monitor *monitor)
 {
-    return bench_now() - monitor->start;
+    return seconds_now() - monitor->start;
 }
 
 void monitor_stop(struct monitor *monitor)

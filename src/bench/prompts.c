@@ -1,6 +1,7 @@
 /* prompts.c - compares prompts, through vinci.h alone. */
 #include "bench/prompts.h"
 
+#include "base/clock.h"
 #include "bench/samples.h"
 
 static enum vinci_status measure_once(struct vinci_engine *engine,
@@ -16,16 +17,16 @@ static enum vinci_status measure_once(struct vinci_engine *engine,
     options.n_prompt = prompt->n;
     options.max_new_tokens = max_new_tokens;
     options.sampling.temperature = 0;
-    double start = bench_now(), first = 0;
+    double start = seconds_now(), first = 0;
     enum vinci_status status = vinci_request_submit(&request, engine, &options, err);
     while (status == VINCI_OK && !vinci_request_done(request)) {
         size_t n_active = 0, n_tokens = 0;
         if (stop && stop()) status = fail(err, VINCI_CANCELLED, "stopped");
         else status = vinci_engine_step(engine, &n_active, err);
         if (status == VINCI_OK) vinci_request_tokens(request, &n_tokens);
-        if (first == 0 && n_tokens > 0) first = bench_now();
+        if (first == 0 && n_tokens > 0) first = seconds_now();
     }
-    double end = bench_now();
+    double end = seconds_now();
     if (status == VINCI_OK) {
         vinci_request_result(request, &result);
         if (result.finish == VINCI_FINISH_ERROR)

@@ -3,14 +3,6 @@
 #define VINCI_BENCH_SAMPLES_H
 
 #include <stddef.h>
-#include <time.h>
-
-static inline double bench_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Of n >= 1 numbers, which are few: each one's rank is counted. Of an even number, the mean of the
  * middle two. */

@@ -5,6 +5,7 @@
 #include "bench/speed.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/random.h"
 #include "bench/samples.h"
 
@@ -118,9 +119,9 @@ static enum vinci_status prefill(struct speed *s, const struct speed_test *test,
     if (status != VINCI_OK) return status;
     const int32_t *ids = ids_of(s, 0, test->depth, end);
     sample->limit = measure_limit(s, LIMIT_INT8);
-    double start = bench_now();
+    double start = seconds_now();
     status = vinci_session_append(s->sessions[0], ids, test->n_tokens, NULL, s->logits, err);
-    sample->seconds = bench_now() - start;
+    sample->seconds = seconds_now() - start;
     sample->rate = prompt_operations(s, test->n_tokens) / sample->seconds;
     sample->tokens_per_second = test->n_tokens / sample->seconds;
     if (status == VINCI_OK) status = vinci_session_rewind(s->sessions[0], test->depth, &held, err);
@@ -186,10 +187,10 @@ static enum vinci_status decode(struct speed *s, const struct speed_test *test,
     for (uint32_t i = 0; status == VINCI_OK && i < test->batch; i++)
         status = submit(s, i, (size_t)test->depth + 1, (size_t)test->n_tokens + 1, err);
     if (status == VINCI_OK) status = step_until(s, test->batch, 1, &n_before, err);
-    start = bench_now();
+    start = seconds_now();
     if (status == VINCI_OK)
         status = step_until(s, test->batch, (size_t)test->n_tokens + 1, &n_after, err);
-    sample->seconds = bench_now() - start;
+    sample->seconds = seconds_now() - start;
     sample->tokens_per_second = (double)(n_after - n_before) / sample->seconds;
     if (test->batch == 1)
         sample->rate = (double)s->model->bytes_per_token * sample->tokens_per_second;
@@ -205,10 +206,10 @@ static enum vinci_status first_token(struct speed *s, const struct speed_test *t
     size_t n = 0, held = 0;
     enum vinci_status status = go_to(s, 0, 0, err);
     sample->limit = measure_limit(s, LIMIT_INT8);
-    double start = bench_now();
+    double start = seconds_now();
     if (status == VINCI_OK) status = submit(s, 0, test->n_tokens, 1, err);
     if (status == VINCI_OK) status = step_until(s, 1, 1, &n, err);
-    sample->seconds = bench_now() - start;
+    sample->seconds = seconds_now() - start;
     sample->rate = prompt_operations(s, test->n_tokens) / sample->seconds;
     sample->tokens_per_second = test->n_tokens / sample->seconds;
     close_requests(s);

@@ -7,19 +7,12 @@
 #include "check/check.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/random.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 enum vinci_status vinci_check_open(struct vinci_check **out, const char *device, uint32_t n_threads,
                                    struct vinci_error *err)
@@ -226,15 +219,15 @@ enum vinci_status vinci_check_network(struct vinci_check *check, uint64_t seed,
     if (status == VINCI_OK) status = trained_create(device, &trained, &network, err);
     /* The first pass pays for what a device does once; the second is timed. */
     for (int pass = 0; status == VINCI_OK && pass < 2; pass++) {
-        double start = now();
+        double start = seconds_now();
         forward(device, &trained);
         status = device->ops->wait(device, err);
-        out->forward_seconds = now() - start;
+        out->forward_seconds = seconds_now() - start;
         if (status != VINCI_OK) break;
-        start = now();
+        start = seconds_now();
         backward(device, &trained);
         status = device->ops->wait(device, err);
-        out->backward_seconds = now() - start;
+        out->backward_seconds = seconds_now() - start;
     }
     if (status == VINCI_OK) evaluate(device, &trained, &network, floats, seed, out);
     if (status == VINCI_OK) status = device->ops->wait(device, err);
@@ -323,11 +316,11 @@ enum vinci_status vinci_check_product(struct vinci_check *check, enum vinci_chec
     enum vinci_status status = samples ? VINCI_OK : fail_memory(err, repeat * 8, "the samples");
     if (status == VINCI_OK) status = product_create(check, &p, types[type].dtype, n, err);
     for (uint32_t i = 0; status == VINCI_OK && i <= repeat; i++) {
-        double start = now();
+        double start = seconds_now();
         device->ops->matmul(device, p.a, false, p.b, true, p.c);
         status = device->ops->wait(device, err);
         if (i == 0) continue;
-        samples[i - 1] = now() - start;
+        samples[i - 1] = seconds_now() - start;
         out->seconds += samples[i - 1];
     }
     if (status == VINCI_OK) {
@@ -371,12 +364,12 @@ enum vinci_status vinci_check_bandwidth(struct vinci_check *check, uint64_t n_by
         status = fail_memory(err, n_rows * COLS * sizeof *host, "the bandwidth's measurement");
     for (uint32_t i = 0; status == VINCI_OK && i <= repeat; i++) {
         for (int k = 0; status == VINCI_OK && k < KINDS; k++) {
-            double start = now();
+            double start = seconds_now();
             if (k == 0) device->ops->write(device, a, host);
             else if (k == 1) device->ops->copy(device, a, b);
             else device->ops->read(device, b, host);
             status = device->ops->wait(device, err);
-            if (i > 0) samples[k][i - 1] = now() - start;
+            if (i > 0) samples[k][i - 1] = seconds_now() - start;
         }
     }
     if (status == VINCI_OK) {

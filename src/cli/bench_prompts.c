@@ -2,6 +2,7 @@
 #include "cli/bench_prompts.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/lang.h"
 #include "bench/cold.h"
 #include "bench/prompts.h"
@@ -105,9 +106,9 @@ static enum vinci_status load_once(const struct load_test *test, double *open, d
     struct loaded_model loaded = {0};
     struct vinci_request_options options;
     struct vinci_request *request = NULL;
-    double start = bench_now();
+    double start = seconds_now();
     enum vinci_status status = test->open(test->user, &loaded, err);
-    *open = bench_now() - start;
+    *open = seconds_now() - start;
     vinci_request_options_init(&options);
     options.prompt = prompt.ids;
     options.n_prompt = prompt.n;
@@ -118,7 +119,7 @@ static enum vinci_status load_once(const struct load_test *test, double *open, d
         status = interrupted() ? fail(err, VINCI_CANCELLED, "stopped")
                                : vinci_engine_step(loaded.engine, &n_active, err);
     }
-    *first = bench_now() - start;
+    *first = seconds_now() - start;
     vinci_request_close(request);
     loaded_model_close(&loaded);
     return status;

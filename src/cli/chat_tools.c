@@ -6,6 +6,7 @@
  * vinci's but an answer to the model, which may then do something about it. */
 #include "cli/chat_tools.h"
 
+#include "base/clock.h"
 #include "cli/program.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *function_name(const json_t *tool)
@@ -114,13 +114,6 @@ const char *chat_tools_refusal(const char *json, const char *recipient, const ch
 
 /* ---- the program --------------------------------------------------------------------------- */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 struct child {
     pid_t pid;
     int in, out; /* our ends; -1: closed */
@@ -207,7 +200,7 @@ static bool drain(struct child *child, struct buf *answer, size_t most)
 static const char *talk(struct child *child, const struct chat_tool_options *options,
                         const struct buf *input, struct buf *answer, bool *stopped, char text[96])
 {
-    double deadline = now() + options->seconds;
+    double deadline = seconds_now() + options->seconds;
     size_t n_written = 0;
     for (;;) {
         bool ended = has_ended(child); /* before the last look at what it wrote */
@@ -224,7 +217,7 @@ static const char *talk(struct child *child, const struct chat_tool_options *opt
             *stopped = true;
             return "Error: the user stopped the function";
         }
-        if (now() > deadline) {
+        if (seconds_now() > deadline) {
             snprintf(text, 96, "Error: the function did not end within %u s", options->seconds);
             return text;
         }

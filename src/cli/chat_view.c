@@ -5,6 +5,7 @@
  * as they are. What is not a terminal gets the model's bytes, nothing added but a last newline. */
 #include "cli/chat_view.h"
 
+#include "base/clock.h"
 #include "cli/chat_markdown.h"
 
 #include <stdarg.h>
@@ -12,15 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void screen_size(size_t *columns, size_t *rows)
 {
@@ -149,7 +142,7 @@ static void draw(struct chat_view *view)
     buf_free(&screen);
     buf_free(&view->shown);
     view->shown = lines;
-    view->drawn = now();
+    view->drawn = seconds_now();
 }
 
 /* ---- parts --------------------------------------------------------------------------------- */
@@ -168,7 +161,7 @@ static void end_part(struct chat_view *view)
     view->part = PART_NONE;
     if (part == PART_REASONING && view->reasoning == REASONING_BRIEF) {
         if (view->program->progress)
-            redraw_line(view, _("thought for %.1f s, %zu tokens\n"), now() - view->start,
+            redraw_line(view, _("thought for %.1f s, %zu tokens\n"), seconds_now() - view->start,
                         view->n_reasoning);
         return;
     }
@@ -185,7 +178,7 @@ static void begin_part(struct chat_view *view, enum chat_part part)
     if (view->part != PART_NONE) end_part(view);
     view->part = part;
     if (part == PART_REASONING) {
-        view->start = now();
+        view->start = seconds_now();
         view->n_reasoning = 0;
     }
     view->newline = true;
@@ -199,10 +192,10 @@ void chat_view_token(struct chat_view *view)
     if (view->part != PART_REASONING) return;
     view->n_reasoning++;
     if (view->quiet || view->reasoning != REASONING_BRIEF || !view->program->progress ||
-        now() - view->drawn < 0.1)
+        seconds_now() - view->drawn < 0.1)
         return;
     redraw_line(view, _("thinking: %zu tokens"), view->n_reasoning);
-    view->drawn = now();
+    view->drawn = seconds_now();
 }
 
 static void show_answer(struct chat_view *view, struct vinci_text text)
@@ -210,7 +203,7 @@ static void show_answer(struct chat_view *view, struct vinci_text text)
     struct buf safe = {0};
     if (view->markdown) {
         if (!buf_append(&view->source, text.data, text.size)) view->failed = true;
-        else if (now() - view->drawn > 0.033) draw(view);
+        else if (seconds_now() - view->drawn > 0.033) draw(view);
         return;
     }
     bool terminal = isatty(STDOUT_FILENO),

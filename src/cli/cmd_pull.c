@@ -1,6 +1,7 @@
 /* cmd_pull.c - `vinci pull`: fetches a model from a hub.
  *
  * Standard output is the path to give to --model, alone on a line, so that scripts can use it. */
+#include "base/clock.h"
 #include "base/lang.h"
 #include "cli/command.h"
 #include "cli/hub_options.h"
@@ -192,11 +193,11 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (status != VINCI_OK) goto cleanup;
     options.http = connection.http;
     view.files = json_array();
-    double start = http_now();
+    double start = seconds_now();
     status = hub_pull(&options, &result, err);
     hub_display_clear(&view.display);
     if (status != VINCI_OK) goto cleanup;
-    double seconds = http_now() - start;
+    double seconds = seconds_now() - start;
     if (args->json) status = print_json(&view, options.model.id, &result, seconds, err);
     else if (!args->dry_run) printf("%s\n", result.path);
     if (!args->quiet && !args->dry_run) summarise(program, &result, seconds);

@@ -2,6 +2,7 @@
  * drawn again each time; otherwise, or with --lines, one line a sample for a log; --json one object
  * a sample. */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/lang.h"
 #include "bench/samples.h"
 #include "bench/server_metrics.h"
@@ -92,7 +93,7 @@ static void take_sample(struct top *top)
     s->temperature = usage_temperature();
     s->answers = server_watch_read(top->watch, &s->server, &s->reason) == VINCI_OK;
     top->last_time = top->time;
-    top->time = bench_now();
+    top->time = seconds_now();
     s->generated_rate = s->prompt_rate = s->finished_rate = s->ttft = s->itl = (double)NAN;
     if (!s->answers || !answered) return;
     double seconds = top->time - top->last_time;

@@ -4,6 +4,8 @@
  * mirror) it goes only with --send-token; http.c sees to it that no redirect carries it further. */
 #include "cli/hub_options.h"
 
+#include "base/clock.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,7 +119,7 @@ void hub_connection_close(struct hub_connection *connection)
 
 static double clock_now(void)
 {
-    return http_now();
+    return seconds_now();
 }
 
 /* Bytes a second over the last marks. */

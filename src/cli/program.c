@@ -3,6 +3,7 @@
 #include "cli/program.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 const struct program_variable program_variables[] = {
@@ -242,21 +242,14 @@ void say(const char *format, ...)
     va_end(args);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void progress_begin(struct progress *progress, const struct program *program, const char *label)
 {
-    *progress = (struct progress){program, label, now(), 0};
+    *progress = (struct progress){program, label, seconds_now(), 0};
 }
 
 void progress_update(struct progress *progress, uint64_t done, uint64_t total)
 {
-    double time = now(), elapsed = time - progress->start;
+    double time = seconds_now(), elapsed = time - progress->start;
     if (!progress->program->progress || time - progress->drawn < 0.2 || elapsed < 0.2) return;
     char speed[16];
     double per_second = (double)done / elapsed;

@@ -2,23 +2,16 @@
 #include "engine/engine.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "engine/scheduler.h"
 #include "engine/script.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { DEFAULT_BATCH = 512, DEFAULT_SEQS = 16, MAX_BATCH = 8192, MAX_SEQS = 1024 };
 #define DEFAULT_CACHED_BYTES (UINT64_C(2) << 30)
-
-double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void vinci_engine_options_init(struct vinci_engine_options *options)
 {

@@ -3,6 +3,7 @@
 #ifndef VINCI_ENGINE_ENGINE_H
 #define VINCI_ENGINE_ENGINE_H
 
+#include "base/clock.h"
 #include "base/prefetch.h"
 #include "engine/forward.h"
 #include "engine/prefix_cache.h"
@@ -30,8 +31,5 @@ struct vinci_engine {
     struct profile profile;
     pthread_mutex_t lock; /* one step, session change or page change at a time */
 };
-
-/* Seconds on a clock that only goes forward. */
-double seconds_now(void);
 
 #endif

@@ -7,6 +7,7 @@
  * one slot from the beginning, and what is here already is skipped. */
 #include "hub/fetch.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "hub/keeper.h"
 
@@ -212,7 +213,7 @@ static enum vinci_status perform(struct slot *slot, struct vinci_error *err)
 
 static enum vinci_status give_work(struct fetch *fetch, struct vinci_error *err)
 {
-    double now = http_now();
+    double now = seconds_now();
     enum vinci_status status = VINCI_OK;
     for (unsigned i = 0; i < fetch->options->n_connections && status == VINCI_OK; i++) {
         struct slot *slot = &fetch->slots[i];
@@ -241,7 +242,7 @@ static enum vinci_status try_again(struct slot *slot, double asked, const struct
                     slot->failures);
     double pause = http_pause(http, slot->failures, asked);
     log_message(&log, VINCI_LOG_INFO, "%s; again in %.1f s", why->text, pause);
-    slot->not_before = http_now() + pause;
+    slot->not_before = seconds_now() + pause;
     if (asked > 0) fetch->not_before = slot->not_before;
     if (fetch->work[slot->file].no_ranges) { /* from the beginning */
         unsigned failures = slot->failures;
@@ -352,15 +353,15 @@ static enum vinci_status collect(struct fetch *fetch, size_t *n_left, struct vin
 
 static void show(struct fetch *fetch, bool now)
 {
-    if (!fetch->options->progress || (!now && http_now() - fetch->shown < 0.1)) return;
-    fetch->shown = http_now();
+    if (!fetch->options->progress || (!now && seconds_now() - fetch->shown < 0.1)) return;
+    fetch->shown = seconds_now();
     fetch->options->progress(fetch->options->user, fetch->files, fetch->n_files);
 }
 
 /* Until when nothing has to be done without an event. */
 static int wait_milliseconds(const struct fetch *fetch)
 {
-    double now = http_now(), wait = 0.2;
+    double now = seconds_now(), wait = 0.2;
     for (unsigned i = 0; i < fetch->options->n_connections; i++) {
         const struct slot *slot = &fetch->slots[i];
         if (!slot->busy || slot->running) continue;

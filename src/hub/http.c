@@ -1,6 +1,7 @@
 /* http.c - one HTTP request over libcurl. */
 #include "hub/http.h"
 
+#include "base/clock.h"
 #include "base/lang.h"
 
 #include <jansson.h>
@@ -22,13 +23,6 @@ enum vinci_status http_init(struct vinci_error *err)
 void http_exit(void)
 {
     curl_global_cleanup();
-}
-
-double http_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 bool http_append_escaped(struct buf *out, const char *text, bool keep_slash)
@@ -362,10 +356,10 @@ double http_pause(const struct http *http, unsigned failures, double asked)
 
 bool http_wait(const struct http *http, double seconds)
 {
-    double end = http_now() + seconds;
+    double end = seconds_now() + seconds;
     for (;;) {
         if (http->stop && http->stop(http->user)) return false;
-        double left = end - http_now();
+        double left = end - seconds_now();
         if (left <= 0) return true;
         if (left > 0.1) left = 0.1;
         nanosleep(&(struct timespec){0, (long)(left * 1e9)}, NULL);

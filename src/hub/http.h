@@ -82,7 +82,4 @@ enum vinci_status http_get(const struct http *http, const char *url, size_t limi
 /* Appends text with all but letters, digits and -_.~ as %XX; '/' stays when `keep_slash`. */
 bool http_append_escaped(struct buf *out, const char *text, bool keep_slash);
 
-/* Seconds of a clock that only goes forward. */
-double http_now(void);
-
 #endif
