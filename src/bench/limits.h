@@ -26,6 +26,9 @@ const char *limits_isa(const struct limits *limits); /* "avx512", "portable" */
  * multiply-add is two. */
 double limits_measure(struct limits *limits, enum limit which);
 
+/* The best of five: what the machine can do when nothing else runs for a moment. */
+double limits_best(struct limits *limits, enum limit which);
+
 /* The mapped files of a model, [n]; they must outlive the last call of limits_measure_weights. */
 struct limits_file {
     const uint8_t *data;

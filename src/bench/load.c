@@ -4,10 +4,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "bench/samples.h"
+#include "bench/http_get.h"
 #include "bench/sse.h"
 
-#include <curl/curl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -293,17 +292,10 @@ static enum vinci_status prepare(struct load *load, const struct load_options *o
     bool ok = buf_printf(&text, "%s%s", options->url, options->endpoint);
     load->options = options;
     load->url = text.data;
-    text = (struct buf){0};
     load->multi = curl_multi_init();
     load->transfers = array_new_zero(n, sizeof *load->transfers);
     load->headers = curl_slist_append(NULL, "Content-Type: application/json");
-    if (options->key && load->headers) {
-        ok = ok && buf_printf(&text, "Authorization: Bearer %s", options->key);
-        struct curl_slist *longer = ok ? curl_slist_append(load->headers, text.data) : NULL;
-        ok = longer != NULL;
-        if (longer) load->headers = longer;
-        buf_free(&text);
-    }
+    if (options->key) ok = ok && load->headers && http_add_key(&load->headers, options->key);
     if (!ok || !load->multi || !load->headers || !load->transfers)
         return fail_memory(err, 4096, "the connections");
     return VINCI_OK;
@@ -342,51 +334,23 @@ void load_free(struct load_request *requests, uint32_t n)
 
 /* ---- the server's model -------------------------------------------------------------------- */
 
-static size_t append_body(char *data, size_t size, size_t n, void *user)
-{
-    struct buf *body = user;
-    return body->size < (1 << 20) && buf_append(body, data, size * n) ? size * n : 0;
-}
-
 enum vinci_status load_first_model(const struct load_options *options, char **name,
                                    struct vinci_error *err)
 {
-    struct load load = {0};
-    struct buf body = {0};
-    long code = 0;
-    struct load_options models = *options;
-    models.endpoint = "/v1/models";
+    struct http_get *get = NULL;
+    const char *body = NULL;
     *name = NULL;
-    CURL *curl = curl_easy_init();
-    enum vinci_status status = prepare(&load, &models, 1, err);
-    if (status == VINCI_OK && !curl) status = fail_memory(err, 4096, "a request");
-    if (status == VINCI_OK) {
-        curl_easy_setopt(curl, CURLOPT_URL, load.url);
-        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, load.headers);
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, append_body);
-        curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 10000L);
-        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-        CURLcode result = curl_easy_perform(curl);
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-        if (result != CURLE_OK)
-            status = fail(err, VINCI_NOT_FOUND, "%s: no server answers: %s", load.url,
-                          curl_easy_strerror(result));
-    }
-    json_t *root = body.data ? json_loadb(body.data, body.size, 0, NULL) : NULL;
+    enum vinci_status status =
+        http_get_open(&get, options->url, "/v1/models", options->key, 10, err);
+    if (status == VINCI_OK) status = http_get_read(get, &body, err);
+    json_t *root = body ? json_loads(body, 0, NULL) : NULL;
     json_t *model = json_array_get(json_object_get(root, "data"), 0);
     const char *id = json_string_value(json_object_get(model, "id"));
-    if (status == VINCI_OK && (code != 200 || !id))
-        status = fail(err, VINCI_FAILED, "%s: expected a list of models, got status %ld%s",
-                      load.url, code, code == 401 ? "; give the key with --api-key-file" : "");
+    if (status == VINCI_OK && !id)
+        status = fail(err, VINCI_FAILED, "%s: expected a list of models", http_get_url(get));
     if (status == VINCI_OK && !(*name = text_copy(id, strlen(id))))
         status = fail_memory(err, strlen(id), "the model's name");
     json_decref(root);
-    buf_free(&body);
-    if (curl) curl_easy_cleanup(curl);
-    curl_slist_free_all(load.headers);
-    if (load.multi) curl_multi_cleanup(load.multi);
-    free(load.transfers);
-    free(load.url);
+    http_get_close(get);
     return status;
 }

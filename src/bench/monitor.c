@@ -3,7 +3,6 @@
 #include "bench/monitor.h"
 
 #include "base/clock.h"
-#include "bench/samples.h"
 #include "bench/usage.h"
 
 #include <math.h>

@@ -2,7 +2,6 @@
 #include "bench/prompts.h"
 
 #include "base/clock.h"
-#include "bench/samples.h"
 
 static enum vinci_status measure_once(struct vinci_engine *engine,
                                       const struct bench_prompt *prompt, uint32_t max_new_tokens,

@@ -1,9 +1,6 @@
 /* server_metrics.c - see server_metrics.h. */
 #include "bench/server_metrics.h"
 
-#include "base/buf.h"
-
-#include <curl/curl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,92 +72,25 @@ void server_metrics_parse(const char *text, struct server_metrics *out)
     }
 }
 
-struct server_watch {
-    CURL *curl;
-    struct curl_slist *headers;
-    struct buf body;
-    char *url;
-    bool too_long;
-    char reason[CURL_ERROR_SIZE];
-};
-
-enum { BODY_MAX = 16 << 20 };
-
-static size_t on_body(char *data, size_t size, size_t n, void *user)
-{
-    struct server_watch *watch = user;
-    if (watch->body.size + size * n > BODY_MAX) return 0;
-    return buf_append(&watch->body, data, size * n) ? size * n : 0;
-}
-
-static bool prepare(struct server_watch *watch, const char *url, const char *key)
-{
-    struct buf text = {0};
-    bool ok = buf_printf(&text, "%s%smetrics", url, url[strlen(url) - 1] == '/' ? "" : "/");
-    watch->url = text.data;
-    watch->curl = curl_easy_init();
-    if (!ok || !watch->curl) return false;
-    if (key) {
-        struct buf header = {0};
-        ok = buf_printf(&header, "Authorization: Bearer %s", key);
-        watch->headers = ok ? curl_slist_append(NULL, header.data) : NULL;
-        buf_free(&header);
-        if (!watch->headers) return false;
-    }
-    curl_easy_setopt(watch->curl, CURLOPT_URL, watch->url);
-    curl_easy_setopt(watch->curl, CURLOPT_HTTPHEADER, watch->headers);
-    curl_easy_setopt(watch->curl, CURLOPT_TIMEOUT_MS, 2000L);
-    curl_easy_setopt(watch->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(watch->curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(watch->curl, CURLOPT_WRITEDATA, watch);
-    curl_easy_setopt(watch->curl, CURLOPT_ERRORBUFFER, watch->reason);
-    return true;
-}
-
-enum vinci_status server_watch_open(struct server_watch **out, const char *url, const char *key,
+enum vinci_status server_watch_open(struct http_get **out, const char *url, const char *key,
                                     struct vinci_error *err)
 {
     *out = NULL;
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
         return fail(err, VINCI_USAGE, "a server's address: expected http://HOST:PORT, got \"%s\"",
                     url);
-    struct server_watch *watch = array_new_zero(1, sizeof *watch);
-    if (!watch || !prepare(watch, url, key)) {
-        server_watch_close(watch);
-        return fail_memory(err, sizeof *watch, "the connection");
-    }
-    *out = watch;
-    return VINCI_OK;
+    return http_get_open(out, url, "/metrics", key, 2, err);
 }
 
-void server_watch_close(struct server_watch *watch)
-{
-    if (!watch) return;
-    if (watch->curl) curl_easy_cleanup(watch->curl);
-    curl_slist_free_all(watch->headers);
-    buf_free(&watch->body);
-    free(watch->url);
-    free(watch);
-}
-
-enum vinci_status server_watch_read(struct server_watch *watch, struct server_metrics *out,
+enum vinci_status server_watch_read(struct http_get *watch, struct server_metrics *out,
                                     struct vinci_error *err)
 {
-    long code = 0;
-    watch->body.size = 0;
-    watch->reason[0] = '\0';
-    CURLcode result = curl_easy_perform(watch->curl);
-    if (result != CURLE_OK)
-        return fail(err, VINCI_NOT_FOUND, "%s: no server answers: %s", watch->url,
-                    watch->reason[0] ? watch->reason : curl_easy_strerror(result));
-    curl_easy_getinfo(watch->curl, CURLINFO_RESPONSE_CODE, &code);
-    if (code != 200)
-        return fail(err, VINCI_FAILED, "%s: expected status 200, got %ld%s", watch->url, code,
-                    code == 401 ? "; give the key with --api-key-file" : "");
-    if (!buf_append(&watch->body, "", 1)) return fail_memory(err, watch->body.size, "the metrics");
-    server_metrics_parse(watch->body.data, out);
+    const char *text = NULL;
+    enum vinci_status status = http_get_read(watch, &text, err);
+    if (status != VINCI_OK) return status;
+    server_metrics_parse(text, out);
     if (isnan(out->running) && isnan(out->generated_tokens))
         return fail(err, VINCI_FAILED, "%s: expected metrics with vLLM's names, found none",
-                    watch->url);
+                    http_get_url(watch));
     return VINCI_OK;
 }

@@ -3,7 +3,7 @@
 #ifndef VINCI_BENCH_SERVER_METRICS_H
 #define VINCI_BENCH_SERVER_METRICS_H
 
-#include "base/status.h"
+#include "bench/http_get.h"
 
 /* NAN where the server does not give it. Totals count from the server's start. */
 struct server_metrics {
@@ -17,16 +17,14 @@ struct server_metrics {
 /* Fills `out` from a scrape's text; what it does not know it skips. */
 void server_metrics_parse(const char *text, struct server_metrics *out);
 
-struct server_watch;
-
-/* `url`: "http://127.0.0.1:8000", without "/metrics". `key`: sent as a bearer token, or NULL. */
-enum vinci_status server_watch_open(struct server_watch **out, const char *url, const char *key,
+/* `url`: "http://127.0.0.1:8000", without "/metrics". `key`: sent as a bearer token, or NULL.
+ * Closed by http_get_close. */
+enum vinci_status server_watch_open(struct http_get **out, const char *url, const char *key,
                                     struct vinci_error *err);
-void server_watch_close(struct server_watch *watch);
 
 /* One scrape; waits 2 seconds at most. NOT_FOUND: nobody answers there; FAILED: not with metrics.
  */
-enum vinci_status server_watch_read(struct server_watch *watch, struct server_metrics *out,
+enum vinci_status server_watch_read(struct http_get *watch, struct server_metrics *out,
                                     struct vinci_error *err);
 
 #endif

@@ -7,7 +7,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "bench/samples.h"
 
 #include <stdlib.h>
 

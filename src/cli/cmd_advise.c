@@ -6,11 +6,10 @@
 #include "base/lang.h"
 #include "bench/advice.h"
 #include "bench/limits.h"
-#include "bench/samples.h"
 #include "cli/command.h"
 #include "cli/devices.h"
-#include "cli/lang.h"
 #include "cli/model_options.h"
+#include "cli/print.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,18 +58,11 @@ enum { SERVE_CTX = 8192 };
 
 static enum vinci_status measure(struct advice *a, struct vinci_error *err)
 {
-    enum { REPEAT = 5 };
     struct limits *limits = NULL;
-    double read[REPEAT], int8[REPEAT];
     enum vinci_status status = limits_open(&limits, 0, NULL, err);
     if (status != VINCI_OK) return status;
-    limits_measure(limits, LIMIT_READ);
-    for (int i = 0; i < REPEAT; i++) {
-        read[i] = limits_measure(limits, LIMIT_READ);
-        int8[i] = limits_measure(limits, LIMIT_INT8);
-    }
-    a->machine.read_bytes_per_second = samples_max(read, REPEAT);
-    a->machine.int8_per_second = samples_max(int8, REPEAT);
+    a->machine.read_bytes_per_second = limits_best(limits, LIMIT_READ);
+    a->machine.int8_per_second = limits_best(limits, LIMIT_INT8);
     a->n_cores = limits_n_threads(limits);
     snprintf(a->isa, sizeof a->isa, "%s", limits_isa(limits));
     limits_close(limits);
@@ -99,24 +91,13 @@ static void estimate(struct advice *a)
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
-static void line(const char *label, const char *format, ...) VINCI_PRINTF(2, 3);
-static void line(const char *label, const char *format, ...)
-{
-    char text[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    print_field(stdout, label, text);
-}
-
 /* Not folded: it is to be copied. */
 static void command_line(const char *label, const char *format, ...) VINCI_PRINTF(2, 3);
 static void command_line(const char *label, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    printf("%*s", -text_field(label, 12), label);
+    print_cell(stdout, label, -12);
     vprintf(format, args);
     putchar('\n');
     va_end(args);
@@ -129,19 +110,14 @@ static const char *fit_text(enum advice_fit fit)
                                  : _("no");
 }
 
-static void print_right(const char *text, int columns)
-{
-    printf("%*s", text_field(text, columns), text);
-}
-
 static void print_table(const struct advice *a)
 {
     char bytes[16];
     putchar('\n');
-    print_right(_("context"), 10);
-    print_right(_("sequences"), 11);
-    print_right(_("KV cache"), 12);
-    print_right(_("tokens/s at most"), 20);
+    print_cell(stdout, _("context"), 10);
+    print_cell(stdout, _("sequences"), 11);
+    print_cell(stdout, _("KV cache"), 12);
+    print_cell(stdout, _("tokens/s at most"), 20);
     printf("   %s\n", _("fits"));
     for (size_t i = 0; i < a->n_rows; i++) {
         const struct advice_row *row = &a->rows[i];
@@ -160,19 +136,20 @@ static void print_advice(const struct advice *a)
     const char *option = a->name ? " -m " : "";
     enum advice_fit fit = advice_fit(&a->model, &a->machine, 0);
     if (fit == ADVICE_TOO_BIG)
-        line(
+        print_field(
             _("advice"),
             _("the weights are larger than the memory: every token would wait for the disk. Take a "
               "smaller model, or a machine with more memory than the files and 2 GB"));
     else if (fit == ADVICE_TIGHT)
-        line(_("advice"),
-             _("the weights fit only if other programs give memory back: end them first"));
+        print_field(_("advice"),
+                    _("the weights fit only if other programs give memory back: end them first"));
     else
-        line(_("advice"),
-             a->n_sequences >= 4
-                 ? _("everything fits; the more requests at once, the more tokens/s in all, as one "
-                     "reading of the weights serves them all")
-                 : _("everything fits"));
+        print_field(
+            _("advice"),
+            a->n_sequences >= 4
+                ? _("everything fits; the more requests at once, the more tokens/s in all, as one "
+                    "reading of the weights serves them all")
+                : _("everything fits"));
     command_line(_("talk"), "vinci chat%s%s", option, name);
     if (fit != ADVICE_TOO_BIG)
         command_line(_("serve"), "vinci serve%s%s --parallel %u --ctx %u", option, name,
@@ -187,15 +164,16 @@ static void print_readable(const struct advice *a)
 {
     char b[4][16];
     const struct vinci_model_info *m = &a->model;
-    line(_("machine"), _("%u threads, %s; %s of memory, %s free"), a->n_cores, a->isa,
-         format_bytes(a->machine.memory_bytes, b[0]),
-         format_bytes(a->machine.memory_free_bytes, b[1]));
-    line(_("measured"), _("%.1f GB/s read, %.2f * 10^12 int8 operations/s (the best of 5)"),
-         a->machine.read_bytes_per_second / 1e9, a->machine.int8_per_second / 1e12);
-    line(_("model"), _("%s in files; one token reads %s of weights; %s a position for the cache"),
-         format_bytes(m->file_bytes, b[0]), format_bytes(m->bytes_per_token, b[1]),
-         format_bytes(m->kv_bytes_per_token, b[2]));
-    line(
+    print_field(_("machine"), _("%u threads, %s; %s of memory, %s free"), a->n_cores, a->isa,
+                format_bytes(a->machine.memory_bytes, b[0]),
+                format_bytes(a->machine.memory_free_bytes, b[1]));
+    print_field(_("measured"), _("%.1f GB/s read, %.2f * 10^12 int8 operations/s (the best of 5)"),
+                a->machine.read_bytes_per_second / 1e9, a->machine.int8_per_second / 1e12);
+    print_field(_("model"),
+                _("%s in files; one token reads %s of weights; %s a position for the cache"),
+                format_bytes(m->file_bytes, b[0]), format_bytes(m->bytes_per_token, b[1]),
+                format_bytes(m->kv_bytes_per_token, b[2]));
+    print_field(
         _("estimated"),
         _("from the measured limits, nothing was run: tokens/s of all sequences together with half "
           "of the context behind each; reading 512 tokens takes %.1f s or more"),
@@ -206,7 +184,7 @@ static void print_readable(const struct advice *a)
 
 /* ---- for programs -------------------------------------------------------------------------- */
 
-static enum vinci_status print_json(const struct advice *a, struct vinci_error *err)
+static enum vinci_status print_advice_json(const struct advice *a, struct vinci_error *err)
 {
     static const char *const fits[] = {"yes", "tight", "no"};
     json_t *rows_json = json_array();
@@ -229,12 +207,7 @@ static enum vinci_status print_json(const struct advice *a, struct vinci_error *
         (json_int_t)a->model.kv_bytes_per_token, "estimated", "decode", rows_json,
         "sequences_of_8192", (json_int_t)a->n_sequences, "prefill_512_seconds_least",
         a->prefill_512);
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(root);
-    if (!text) return fail_memory(err, 4096, "the JSON");
-    puts(text);
-    free(text);
-    return VINCI_OK;
+    return print_json(root, err);
 }
 
 static enum vinci_status run(const struct program *program, void *arguments,
@@ -258,7 +231,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     }
     if (status == VINCI_OK) {
         estimate(a);
-        if (args->json) status = print_json(a, err);
+        if (args->json) status = print_advice_json(a, err);
         else print_readable(a);
     }
     devices_close(&devices);

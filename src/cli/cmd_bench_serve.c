@@ -6,7 +6,7 @@
 #include "base/random.h"
 #include "bench/load.h"
 #include "cli/command.h"
-#include "cli/lang.h"
+#include "cli/print.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -326,13 +326,6 @@ static enum vinci_status read_goodput(const char *list, struct result *result,
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
-/* Negative columns: on the left. */
-static void print_cell(FILE *out, const char *text, int columns)
-{
-    int width = columns < 0 ? -text_field(text, -columns) : text_field(text, columns);
-    fprintf(out, "%*s", width, text);
-}
-
 static void print_readable(FILE *out, const struct result *r, const struct load_request *requests,
                            uint32_t n)
 {
@@ -538,11 +531,8 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (status == VINCI_OK && !prompts.first) status = fail_memory(err, n * 8, "the prompts");
     if (status == VINCI_OK) status = read_percentiles(args->percentiles, &result, err);
     if (status == VINCI_OK) status = read_goodput(args->goodput, &result, err);
-    if (status == VINCI_OK && args->key_file) {
-        status = read_input(args->key_file, &key, err);
-        if (key.data) key.data[strcspn(key.data, "\r\n")] = '\0';
-        options.key = key.data;
-    }
+    if (status == VINCI_OK) status = read_key_file(args->key_file, &key, err);
+    options.key = key.data;
     if (status == VINCI_OK)
         status = args->prompts ? read_prompts(args, n, &prompts, err)
                                : make_random(args, n, &prompts, err);

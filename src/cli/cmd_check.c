@@ -8,10 +8,10 @@
 #include "cli/command.h"
 #include "cli/devices.h"
 #include "cli/lang.h"
+#include "cli/print.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,32 +139,22 @@ static enum vinci_status measure(struct vinci_check *check, const struct check_a
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
-static void line(const char *label, const char *format, ...) VINCI_PRINTF(2, 3);
-static void line(const char *label, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    print_field(stdout, label, text);
-}
-
 static void print_network(const struct vinci_check_network *n)
 {
-    line(_("network"), _("%u-%u-%u-%u, ReLU, dropout 0.1: %u parameters"), n->sizes[0], n->sizes[1],
-         n->sizes[2], n->sizes[3], n->n_params);
-    line(_("forward"), _("[%u, %u] -> [%u, %u], outputs from %.3f to %.3f, %.3f ms"), n->n_batch,
-         n->sizes[0], n->n_batch, n->sizes[3], n->output_min, n->output_max,
-         1e3 * n->forward_seconds);
-    line(_("loss"), _("%.4f (of a network that knows nothing: ln 10 = 2.3026)"), n->loss);
-    line(_("backward"), _("mean |gradient| %.6f, %.3f ms"), n->mean_abs_gradient,
-         1e3 * n->backward_seconds);
-    line(_("gradients"),
-         n->gradients_agree
-             ? _("agree with differences of the loss: %.1e of the largest, in %u parameters")
-             : _("WRONG: %.1e of the largest away from differences of the loss, in %u parameters"),
-         n->gradient_error, n->n_compared);
+    print_field(_("network"), _("%u-%u-%u-%u, ReLU, dropout 0.1: %u parameters"), n->sizes[0],
+                n->sizes[1], n->sizes[2], n->sizes[3], n->n_params);
+    print_field(_("forward"), _("[%u, %u] -> [%u, %u], outputs from %.3f to %.3f, %.3f ms"),
+                n->n_batch, n->sizes[0], n->n_batch, n->sizes[3], n->output_min, n->output_max,
+                1e3 * n->forward_seconds);
+    print_field(_("loss"), _("%.4f (of a network that knows nothing: ln 10 = 2.3026)"), n->loss);
+    print_field(_("backward"), _("mean |gradient| %.6f, %.3f ms"), n->mean_abs_gradient,
+                1e3 * n->backward_seconds);
+    print_field(
+        _("gradients"),
+        n->gradients_agree
+            ? _("agree with differences of the loss: %.1e of the largest, in %u parameters")
+            : _("WRONG: %.1e of the largest away from differences of the loss, in %u parameters"),
+        n->gradient_error, n->n_compared);
 }
 
 static void print_products(const struct findings *f)
@@ -218,20 +208,20 @@ static void print_memory(const struct findings *f)
     const struct vinci_check_bandwidth *b = &f->bandwidth;
     double limit = f->limits[LIMIT_READ] > 0 ? f->limits[LIMIT_READ] : b->published_copy;
     if (f->limits[LIMIT_READ] > 0)
-        line(_("memory"), _("copying moves %.1f GB/s, reading alone %.1f GB/s"), b->copy / 1e9,
-             limit / 1e9);
+        print_field(_("memory"), _("copying moves %.1f GB/s, reading alone %.1f GB/s"),
+                    b->copy / 1e9, limit / 1e9);
     else
-        line(_("memory"), _("copying moves %.1f GB/s, %.0f %% of the data sheet's %.0f"),
-             b->copy / 1e9, 100 * b->copy / limit, limit / 1e9);
+        print_field(_("memory"), _("copying moves %.1f GB/s, %.0f %% of the data sheet's %.0f"),
+                    b->copy / 1e9, 100 * b->copy / limit, limit / 1e9);
     if (strcmp(f->device->id, "cpu") != 0)
-        line(_("transfers"), _("%.1f GB/s to the device, %.1f GB/s back"), b->to_device / 1e9,
-             b->from_device / 1e9);
+        print_field(_("transfers"), _("%.1f GB/s to the device, %.1f GB/s back"),
+                    b->to_device / 1e9, b->from_device / 1e9);
 }
 
 static void print_verdict(const struct findings *f)
 {
     if (!all_right(f)) {
-        line(
+        print_field(
             _("verdict"), "%s",
             _("WRONG RESULTS (marked with ! or WRONG above): do not use this device; check driver, "
               "memory and cooling"));
@@ -240,26 +230,27 @@ static void print_verdict(const struct findings *f)
     const char *type = f->limits[LIMIT_INT8] > 0 ? "int8" : "bf16";
     int index = f->limits[LIMIT_INT8] > 0 ? VINCI_CHECK_INT8 : VINCI_CHECK_BF16;
     double share = best_share(f, index);
-    line(_("verdict"),
-         share >= .5
-             ? _("all results right; %s products reach %.0f %% of the limit: as it should be")
-         : share >= .25
-             ? _("all results right; %s products reach %.0f %% of the limit: other work on "
-                 "this machine, or too small matrices (--size)")
-             : _("all results right, but slow: %s products reach %.0f %% of the limit; is "
-                 "the machine busy, throttled or limited?"),
-         type, 100 * share);
+    print_field(
+        _("verdict"),
+        share >= .5
+            ? _("all results right; %s products reach %.0f %% of the limit: as it should be")
+        : share >= .25
+            ? _("all results right; %s products reach %.0f %% of the limit: other work on "
+                "this machine, or too small matrices (--size)")
+            : _("all results right, but slow: %s products reach %.0f %% of the limit; is "
+                "the machine busy, throttled or limited?"),
+        type, 100 * share);
 }
 
 static void print_readable(const struct findings *f)
 {
     devices_print(&f->devices);
-    line(_("checked"), "%s: %s", f->device->id, f->device->name);
+    print_field(_("checked"), "%s: %s", f->device->id, f->device->name);
     putchar('\n');
     print_network(&f->network);
-    line(_("product"), _("%u times %u x %u in float32: %.4f s, %.3f ms each"), f->product.repeat,
-         f->product.n, f->product.n, f->product.seconds,
-         1e3 * f->product.seconds / f->product.repeat);
+    print_field(_("product"), _("%u times %u x %u in float32: %.4f s, %.3f ms each"),
+                f->product.repeat, f->product.n, f->product.n, f->product.seconds,
+                1e3 * f->product.seconds / f->product.repeat);
     print_products(f);
     print_memory(f);
     print_verdict(f);
@@ -290,7 +281,7 @@ static json_t *network_json(const struct vinci_check_network *n)
         "forward_seconds", n->forward_seconds, "backward_seconds", n->backward_seconds);
 }
 
-static enum vinci_status print_json(const struct findings *f, struct vinci_error *err)
+static enum vinci_status print_findings(const struct findings *f, struct vinci_error *err)
 {
     json_t *products = json_array();
     for (uint32_t i = 0; i < f->n_sizes; i++)
@@ -306,12 +297,7 @@ static enum vinci_status print_json(const struct findings *f, struct vinci_error
         b->copy, "to_device_bytes_per_second", b->to_device, "from_device_bytes_per_second",
         b->from_device, "limit_bytes_per_second",
         b->published_copy > 0 ? b->published_copy : f->limits[LIMIT_READ], "right", all_right(f));
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(root);
-    if (!text) return fail_memory(err, 4096, "the JSON");
-    puts(text);
-    free(text);
-    return VINCI_OK;
+    return print_json(root, err);
 }
 
 /* ---- the command --------------------------------------------------------------------------- */
@@ -328,7 +314,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     status = devices_choose(&f->devices, program, args->device, &f->device, err);
     if (status == VINCI_OK) status = vinci_check_open(&check, f->device->id, args->threads, err);
     if (status == VINCI_OK) status = measure(check, args, f, err);
-    if (status == VINCI_OK && args->json) status = print_json(f, err);
+    if (status == VINCI_OK && args->json) status = print_findings(f, err);
     else if (status == VINCI_OK) print_readable(f);
     if (status == VINCI_OK && !all_right(f))
         status = fail(err, VINCI_DEVICE, "%s: wrong results", f->device->id);

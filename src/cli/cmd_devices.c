@@ -2,9 +2,9 @@
 #include "base/lang.h"
 #include "cli/command.h"
 #include "cli/devices.h"
+#include "cli/print.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 
 struct devices_args {
     bool json;
@@ -23,16 +23,8 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct device_list list;
     enum vinci_status status = devices_open(&list, program, err);
     if (status != VINCI_OK) return status;
-    if (args->json) {
-        json_t *array = devices_json(&list);
-        char *text = array ? json_dumps(array, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-        if (text) puts(text);
-        else status = fail_memory(err, 4096, "the JSON");
-        free(text);
-        json_decref(array);
-    } else {
-        devices_print(&list);
-    }
+    if (args->json) status = print_json(devices_json(&list), err);
+    else devices_print(&list);
     devices_close(&list);
     return status;
 }

@@ -3,6 +3,7 @@
  * The keys of --json are an interface: they may grow, never change. */
 #include "cli/command.h"
 #include "cli/model_options.h"
+#include "cli/print.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -134,7 +135,8 @@ static double shortest(float value)
     return strtod(text, NULL);
 }
 
-static enum vinci_status print_json(const struct vinci_model_info *info, struct vinci_error *err)
+static enum vinci_status print_info_json(const struct vinci_model_info *info,
+                                         struct vinci_error *err)
 {
     json_t *dtypes = json_array();
     for (uint32_t i = 0; i < info->n_dtypes; i++)
@@ -164,11 +166,7 @@ static enum vinci_status print_json(const struct vinci_model_info *info, struct 
         (json_int_t)info->kv_bytes_per_token, "kv_window_bytes", (json_int_t)info->kv_window_bytes,
         "converted_bytes", (json_int_t)info->converted_bytes, "dtypes", dtypes, "tokenizer",
         *info->tokenizer ? json_text(info->tokenizer) : json_null());
-    if (!root) return fail_memory(err, 4096, "the description");
-    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    putchar('\n');
-    json_decref(root);
-    return VINCI_OK;
+    return print_json(root, err);
 }
 
 static enum vinci_status run(const struct program *program, void *arguments,
@@ -181,7 +179,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     enum vinci_status status = model_path(program, &args->model, path, sizeof path, err);
     if (status == VINCI_OK) status = vinci_model_describe(path, &info, log_to_stderr, &sink, err);
     if (status != VINCI_OK) return status;
-    if (args->json) return print_json(&info, err);
+    if (args->json) return print_info_json(&info, err);
     print_readable(&info);
     return VINCI_OK;
 }

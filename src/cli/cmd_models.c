@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/hub_options.h"
 #include "cli/lang.h"
+#include "cli/print.h"
 #include "hub/place.h"
 
 #include <jansson.h>
@@ -45,7 +46,8 @@ static void describe(const struct hub_entry *entry, char text[64])
              info.n_dtypes ? info.dtypes[0].name : "");
 }
 
-static enum vinci_status print_json(const struct hub_entries *entries, struct vinci_error *err)
+static enum vinci_status print_entries_json(const struct hub_entries *entries,
+                                            struct vinci_error *err)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < entries->n; i++) {
@@ -59,11 +61,7 @@ static enum vinci_status print_json(const struct hub_entries *entries, struct vi
                              (json_int_t)entry->bytes, "state", state_key(entry), "usable",
                              what[0] != '\0'));
     }
-    if (!array) return fail_memory(err, 4096, "the JSON");
-    json_dumpf(array, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(array);
-    return VINCI_OK;
+    return print_json(array, err);
 }
 
 static void print_list(const struct program *program, const struct hub_entries *entries)
@@ -142,7 +140,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     enum vinci_status status = hub_entries_read(&entries, &program->hub, err);
     if (status != VINCI_OK) return status;
     if (rm) status = remove_model(&entries, program->operands[1], args->yes, err);
-    else if (args->json) status = print_json(&entries, err);
+    else if (args->json) status = print_entries_json(&entries, err);
     else print_list(program, &entries);
     hub_entries_free(&entries);
     return status;

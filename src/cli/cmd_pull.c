@@ -7,6 +7,7 @@
 #include "cli/hub_options.h"
 #include "cli/lang.h"
 #include "cli/model_options.h"
+#include "cli/print.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -126,9 +127,9 @@ static void on_planned(void *user, const struct hub_file *file, bool here)
            file->path);
 }
 
-static enum vinci_status print_json(const struct pull_view *view, const char *id,
-                                    const struct hub_pull_result *result, double seconds,
-                                    struct vinci_error *err)
+static enum vinci_status print_result_json(const struct pull_view *view, const char *id,
+                                           const struct hub_pull_result *result, double seconds,
+                                           struct vinci_error *err)
 {
     json_t *root = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:b, s:O?}", "model", id,
                              "path", result->path, "commit", result->commit, "files",
@@ -136,11 +137,7 @@ static enum vinci_status print_json(const struct pull_view *view, const char *id
                              "fetched_files", (json_int_t)result->n_fetched, "fetched_bytes",
                              (json_int_t)result->fetched_bytes, "seconds", seconds, "offline",
                              result->offline, "plan", view->dry_run ? view->files : NULL);
-    if (!root) return fail_memory(err, 4096, "the JSON");
-    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    putchar('\n');
-    json_decref(root);
-    return VINCI_OK;
+    return print_json(root, err);
 }
 
 static void summarise(const struct program *program, const struct hub_pull_result *result,
@@ -198,7 +195,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     hub_display_clear(&view.display);
     if (status != VINCI_OK) goto cleanup;
     double seconds = seconds_now() - start;
-    if (args->json) status = print_json(&view, options.model.id, &result, seconds, err);
+    if (args->json) status = print_result_json(&view, options.model.id, &result, seconds, err);
     else if (!args->dry_run) printf("%s\n", result.path);
     if (!args->quiet && !args->dry_run) summarise(program, &result, seconds);
 cleanup:

@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/lang.h"
-#include "bench/samples.h"
 #include "bench/server_metrics.h"
 #include "bench/usage.h"
 #include "cli/command.h"
@@ -69,7 +68,7 @@ struct sample {
 
 struct top {
     const struct top_args *args;
-    struct server_watch *watch;
+    struct http_get *watch;
     struct device_list devices;
     struct usage usage;
     struct sample now;
@@ -261,14 +260,6 @@ static enum vinci_status show(const struct top *top, const struct program *progr
     return status;
 }
 
-static enum vinci_status read_key(const char *path, struct buf *key, struct vinci_error *err)
-{
-    if (!path) return VINCI_OK;
-    enum vinci_status status = read_input(path, key, err);
-    if (status == VINCI_OK && key->data) key->data[strcspn(key->data, "\r\n")] = '\0';
-    return status;
-}
-
 static enum vinci_status run(const struct program *program, void *arguments,
                              struct vinci_error *err)
 {
@@ -277,7 +268,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct top *top = calloc(1, sizeof *top);
     if (!top) return fail_memory(err, sizeof *top, "the samples");
     top->args = args;
-    enum vinci_status status = read_key(args->key_file, &key, err);
+    enum vinci_status status = read_key_file(args->key_file, &key, err);
     if (status == VINCI_OK) status = server_watch_open(&top->watch, args->url, key.data, err);
     if (status == VINCI_OK) take_sample(top); /* what the first one shown is compared with */
     for (uint32_t i = 0; status == VINCI_OK && (args->count == 0 || i < args->count); i++) {
@@ -288,7 +279,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
         take_sample(top);
         status = show(top, program, err);
     }
-    server_watch_close(top->watch);
+    http_get_close(top->watch);
     devices_close(&top->devices);
     buf_free(&key);
     free(top);

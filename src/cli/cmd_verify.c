@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/hub_options.h"
 #include "cli/lang.h"
+#include "cli/print.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -133,9 +134,8 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (args->json && (status == VINCI_OK || status == VINCI_BAD_FILE)) {
         json_t *root = json_pack("{s:s, s:b, s:O}", "path", path, "good", status == VINCI_OK,
                                  "files", view.files);
-        if (root) json_dumpf(root, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(root);
+        enum vinci_status printed = print_json(root, err);
+        if (printed != VINCI_OK) status = printed;
     }
 cleanup:
     json_decref(view.files);

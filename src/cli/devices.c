@@ -2,7 +2,7 @@
 #include "cli/devices.h"
 
 #include "base/lang.h"
-#include "cli/help.h"
+#include "cli/print.h"
 
 #include <math.h>
 #include <string.h>
@@ -52,52 +52,41 @@ enum vinci_status devices_choose(const struct device_list *list, const struct pr
     return VINCI_OK;
 }
 
-void print_field(FILE *to, const char *label, const char *text)
-{
-    enum { INDENT = 12 };
-    help_field(to, label, INDENT, text);
-}
-
-static void print_number(const char *label, const char *format, double value)
-{
-    char text[64];
-    if (isnan(value)) return;
-    snprintf(text, sizeof text, format, value);
-    print_field(stdout, label, text);
-}
-
 static void print_versions(const struct vinci_device_info *device)
 {
-    char text[160];
-    snprintf(text, sizeof text, "%s%s%s%s%s%s", *device->driver ? _("driver ") : "", device->driver,
-             *device->firmware ? _(", firmware ") : "", device->firmware,
-             *device->cann ? ", CANN " : "", device->cann);
-    print_field(stdout, _("versions"), *device->driver ? text : text + (*text == ',' ? 2 : 0));
+    const char *parts[][2] = {
+        {_("driver"), device->driver}, {_("firmware"), device->firmware}, {"CANN", device->cann}};
+    char text[160] = "";
+    for (size_t i = 0, n = 0; i < sizeof parts / sizeof *parts; i++)
+        if (*parts[i][1])
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s %s", n > 0 ? ", " : "",
+                                  parts[i][0], parts[i][1]);
+    if (*text) print_field(_("versions"), "%s", text);
 }
 
 static void print_device(const struct vinci_device_info *device)
 {
-    char text[256], a[16], b[16];
-    print_field(stdout, device->id, *device->name ? device->name : _("(no name)"));
+    char a[16], b[16];
+    print_field(device->id, "%s", *device->name ? device->name : _("(no name)"));
     if (device->n_cores > 0) {
-        snprintf(text, sizeof text, _("%u cores, %u hardware threads, %u memory nodes"),
-                 device->n_cores, device->n_hardware_threads, device->n_nodes);
-        print_field(stdout, _("  cores"), text);
-        print_field(stdout, _("  kernels"), device->isa);
+        print_field(_("  cores"), _("%u cores, %u hardware threads, %u memory nodes"),
+                    device->n_cores, device->n_hardware_threads, device->n_nodes);
+        print_field(_("  kernels"), "%s", device->isa);
     }
-    snprintf(text, sizeof text, _("%s, %s free"), format_bytes(device->memory_bytes, a),
-             format_bytes(device->memory_free_bytes, b));
-    print_field(stdout, _("  memory"), text);
-    if (*device->driver || *device->firmware || *device->cann) print_versions(device);
-    print_number(_("  heat"), "%.0f C", device->temperature_celsius);
-    print_number(_("  power"), "%.1f W", device->power_watts);
-    print_number(_("  busy"), "%.0f %%", device->utilisation_percent);
+    print_field(_("  memory"), _("%s, %s free"), format_bytes(device->memory_bytes, a),
+                format_bytes(device->memory_free_bytes, b));
+    print_versions(device);
+    if (!isnan(device->temperature_celsius))
+        print_field(_("  heat"), "%.0f C", device->temperature_celsius);
+    if (!isnan(device->power_watts)) print_field(_("  power"), "%.1f W", device->power_watts);
+    if (!isnan(device->utilisation_percent))
+        print_field(_("  busy"), "%.0f %%", device->utilisation_percent);
 }
 
 void devices_print(const struct device_list *list)
 {
     for (size_t i = 0; i < list->n; i++) print_device(&list->devices[i]);
-    if (list->npu_reason.text[0]) print_field(stdout, _("no NPU"), list->npu_reason.text);
+    if (list->npu_reason.text[0]) print_field(_("no NPU"), "%s", list->npu_reason.text);
 }
 
 /* NAN becomes null: it is no JSON. */

@@ -5,7 +5,6 @@
 #include "cli/program.h"
 
 #include <jansson.h>
-#include <stdio.h>
 
 struct device_list {
     struct vinci_device_info *devices; /* [n], the CPU first */
@@ -28,8 +27,5 @@ void devices_print(const struct device_list *list);
 
 /* An array, NULL when memory is short. */
 json_t *devices_json(const struct device_list *list);
-
-/* "label      text", the text folded at 80 columns. */
-void print_field(FILE *to, const char *label, const char *text);
 
 #endif

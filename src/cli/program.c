@@ -342,3 +342,11 @@ cleanup:
     buf_free(&text);
     return status;
 }
+
+enum vinci_status read_key_file(const char *path, struct buf *key, struct vinci_error *err)
+{
+    if (!path) return VINCI_OK;
+    enum vinci_status status = read_input(path, key, err);
+    if (status == VINCI_OK && key->data) key->data[strcspn(key->data, "\r\n")] = '\0';
+    return status;
+}

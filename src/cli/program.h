@@ -91,4 +91,7 @@ void memory_use_now(struct memory_use *use);
 struct buf;
 enum vinci_status read_input(const char *path, struct buf *out, struct vinci_error *err);
 
+/* The first line of a file, as --api-key-file has it; nothing is read for NULL. */
+enum vinci_status read_key_file(const char *path, struct buf *key, struct vinci_error *err);
+
 #endif

@@ -54,7 +54,7 @@ static void test_damaged(void **state)
 static void test_address(void **state)
 {
     (void)state;
-    struct server_watch *watch = NULL;
+    struct http_get *watch = NULL;
     struct server_metrics m;
     struct vinci_error err = {0};
     assert_int_equal(server_watch_open(&watch, "localhost:8000", NULL, &err), VINCI_USAGE);
@@ -63,8 +63,8 @@ static void test_address(void **state)
     assert_int_equal(server_watch_open(&watch, "http://127.0.0.1:1", "key", &err), VINCI_OK);
     assert_int_equal(server_watch_read(watch, &m, &err), VINCI_NOT_FOUND);
     assert_non_null(strstr(err.text, "http://127.0.0.1:1/metrics"));
-    server_watch_close(watch);
-    server_watch_close(NULL);
+    http_get_close(watch);
+    http_get_close(NULL);
 }
 
 int main(void)
