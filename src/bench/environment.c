@@ -2,6 +2,7 @@
 #include "bench/environment.h"
 
 #include "base/buf.h"
+#include "base/topology.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -41,19 +42,6 @@ static void read_first_line(const char *path, char *out, size_t size)
     if (!fgets(out, (int)size, file)) out[0] = '\0';
     out[strcspn(out, "\n")] = '\0';
     fclose(file);
-}
-
-static void processor_name(char *out, size_t size)
-{
-    char implementer[32] = "", part[32] = "";
-    if (read_key("/proc/cpuinfo", "model name", out, size) ||
-        read_key("/proc/cpuinfo", "Hardware", out, size))
-        return;
-    read_key("/proc/cpuinfo", "CPU implementer", implementer, sizeof implementer);
-    read_key("/proc/cpuinfo", "CPU part", part, sizeof part);
-    /* Huawei's Kunpeng 920 says only this of itself. */
-    bool kunpeng = strcmp(implementer, "0x48") == 0 && strcmp(part, "0xd01") == 0;
-    snprintf(out, size, "%s%s %s", kunpeng ? "Kunpeng 920 " : "aarch64 ", implementer, part);
 }
 
 static bool is_part_of_model(const char *name)
@@ -121,18 +109,19 @@ static void add_model(json_t *object, const char *model)
 
 json_t *environment_json(const char *model)
 {
-    char processor[256] = "", governor[64], stamp[32] = "", memory[64] = "0";
+    char governor[64], stamp[32] = "", memory[64] = "0";
     struct utsname system = {0};
+    struct topology_summary processor; /* left empty on failure */
     time_t now = time(NULL);
     struct tm utc;
     if (gmtime_r(&now, &utc)) strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
     uname(&system);
-    processor_name(processor, sizeof processor);
+    topology_describe(&processor, NULL);
     read_first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", governor,
                     sizeof governor);
     read_key("/proc/meminfo", "MemTotal", memory, sizeof memory);
     json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:I}", "time", stamp, "vinci",
-                               vinci_version(), "processor", processor, "processors",
+                               vinci_version(), "processor", processor.name, "processors",
                                (int)sysconf(_SC_NPROCESSORS_ONLN), "architecture", system.machine,
                                "kernel", system.release, "governor", governor, "memory_bytes",
                                (json_int_t)(strtoull(memory, NULL, 10) * 1024));
