@@ -3,6 +3,7 @@
 #include "bench/monitor.h"
 
 #include "base/clock.h"
+#include "base/lang.h"
 #include "bench/usage.h"
 
 #include <math.h>
@@ -113,7 +114,7 @@ enum vinci_status monitor_start(struct monitor **out, struct vinci_error *err)
     int error = pthread_create(&monitor->thread, NULL, watch, monitor);
     if (error) {
         monitor_close(monitor);
-        return fail(err, VINCI_FAILED, "the monitor cannot start: %s", strerror(error));
+        return fail(err, VINCI_FAILED, "the monitor cannot start: %s", _(strerror(error)));
     }
     monitor->running = true;
     *out = monitor;

@@ -138,10 +138,10 @@ static enum vinci_status write_text(const char *path, const struct buf *text,
         return VINCI_OK; /* program_finish_output sees whether it went well */
     }
     FILE *file = fopen(path, "we");
-    if (!file) return fail(err, VINCI_IO, "%s: cannot be written: %s", path, strerror(errno));
+    if (!file) return fail(err, VINCI_IO, "%s: cannot be written: %s", path, _(strerror(errno)));
     bool ok = fwrite(text->data, 1, text->size, file) == text->size;
     if (fclose(file) != 0 || !ok)
-        return fail(err, VINCI_IO, "%s: cannot be written: %s", path, strerror(errno));
+        return fail(err, VINCI_IO, "%s: cannot be written: %s", path, _(strerror(errno)));
     return VINCI_OK;
 }
 

@@ -190,6 +190,12 @@ static enum vinci_status speed(struct chat *chat, const char *argument, struct v
     const struct chat_figures *f = &chat->figures;
     (void)argument;
     if (!f->n_answers) return fail(err, VINCI_USAGE, "/speed: nothing was answered yet");
+    if (chat->model.answers) { /* out of a file: nothing was computed that could be timed */
+        chat_view_note(&chat->view, _("prompt    %zu tokens reused, %zu prefilled"), f->n_reused,
+                       f->n_prefilled);
+        chat_view_note(&chat->view, _("answer    %zu tokens"), f->n_generated);
+        return VINCI_OK;
+    }
     chat_view_note(
         &chat->view, _("prompt    %zu tokens reused, %zu prefilled, %.2f s, %.1f tokens/s"),
         f->n_reused, f->n_prefilled, f->prefill_seconds, rate(f->n_prefilled, f->prefill_seconds));

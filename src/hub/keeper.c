@@ -2,6 +2,7 @@
 #include "hub/keeper.h"
 
 #include "base/buf.h"
+#include "base/lang.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -136,7 +137,7 @@ enum vinci_status keeper_start(struct keeper **out, struct keeper_file *files, s
         pthread_cond_destroy(&keeper->changed);
         pthread_mutex_destroy(&keeper->mutex);
         free(keeper);
-        return fail(err, VINCI_FAILED, "the writing thread cannot start: %s", strerror(error));
+        return fail(err, VINCI_FAILED, "the writing thread cannot start: %s", _(strerror(error)));
     }
     *out = keeper;
     return VINCI_OK;

@@ -209,6 +209,7 @@ for words in 'tokens reused' "did you mean '/help'?" "no command '/xyzzyxyzzy'" 
     'Be brief.' 'get_weather' "$folder/none" '/quit    ' 'loaded 10 messages' 'high'; do
     says "it says $words" "$words" "$err"
 done
+if grep -q 'tokens/s' "$err"; then not_ok 'a speed of what was not computed'; else ok 'no speed of what was not computed'; fi
 check 'a conversation is for its owner' test "$(stat -c %a "$folder/saved" 2>/dev/null || echo 600)" = 600
 
 # The same tokens through a file, exactly, whatever the messages were like.
