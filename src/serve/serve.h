@@ -3,6 +3,7 @@
  *   http.c         connections, bodies, limits, streams          (libmicrohttpd)
  *   routes.c       paths to handlers, keys, origins; assets.c    files served as they are
  *   chat.c  responses.c  completions.c  messages.c  tokens.c     the APIs' answers, with *_in.c
+ *   call.c         the way of every answer, whole or streamed
  *   params.c       what every body becomes                       json_in.c  json_out.c
  *   generation.c   prompts out, tokens in, items                 logprobs.c
  *   loop.c         the engine's thread                           metrics.c  keys.c  store.c
