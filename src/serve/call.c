@@ -23,6 +23,15 @@ void call_release(struct call *call)
     json_decref(call->body);
 }
 
+bool call_render(struct call *call, int32_t **ids, size_t *n_ids, struct api_error *error)
+{
+    const struct server *server = call->exchange->server;
+    char date[16];
+    size_t n_forced;
+    return params_render(&call->params, server->tokenizer, server_date(server, date), ids, n_ids,
+                         &n_forced, error);
+}
+
 /* Everything is generated: the sums, also for the log. */
 static void note_usage(struct call *call)
 {

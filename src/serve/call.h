@@ -47,6 +47,9 @@ bool call_begin(struct call *call, struct exchange *exchange, const char *id_pre
                 struct api_error *error);
 void call_release(struct call *call);
 
+/* The prompt of the conversation in `params`; *ids is freed with vinci_free. */
+bool call_render(struct call *call, int32_t **ids, size_t *n_ids, struct api_error *error);
+
 /* An event of a stream: an object whose members are written between the two. With a `type` the
  * event has it as its name and the object as its first member. */
 struct json_out begin_event(struct call *call, const char *type);

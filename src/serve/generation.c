@@ -50,15 +50,10 @@ static struct item *open_item(struct choice *choice)
 static struct item *begin_item(struct choice *choice, enum item_kind kind)
 {
     static const char *const prefixes[] = {"rs_", "msg_", "fc_"};
-    if (choice->n_items == choice->items_capacity) {
-        size_t capacity = choice->items_capacity ? 2 * choice->items_capacity : 4;
-        struct item *items = realloc(choice->items, capacity * sizeof *items);
-        if (!items) {
-            fail_generation(choice->generation);
-            return NULL;
-        }
-        choice->items = items;
-        choice->items_capacity = capacity;
+    if (!grow((void **)&choice->items, &choice->items_capacity, choice->n_items + 1,
+              sizeof *choice->items)) {
+        fail_generation(choice->generation);
+        return NULL;
     }
     struct item *item = &choice->items[choice->n_items++];
     *item = (struct item){.kind = kind};

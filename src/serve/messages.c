@@ -179,13 +179,11 @@ void handle_count_tokens(struct exchange *x)
     struct call call = {0};
     struct api_error error = {0};
     struct json_out out = {.buf = &x->out};
-    char date[16];
     int32_t *ids = NULL;
-    size_t n_ids = 0, n_forced;
+    size_t n_ids = 0;
     if (call_begin(&call, x, "msg_", &error) &&
         messages_in_conversation(&call.params, call.body, &error) &&
-        params_render(&call.params, x->server->tokenizer, server_date(x->server, date), &ids,
-                      &n_ids, &n_forced, &error)) {
+        call_render(&call, &ids, &n_ids, &error)) {
         out_begin(&out, '{');
         out_key_int(&out, "input_tokens", (int64_t)n_ids);
         out_end(&out, '}');

@@ -55,19 +55,20 @@ static void send_response(struct response *r, const char *type, const char *stat
     end_event(&r->call, &out);
 }
 
-static void send_item(struct response *r, const char *type, const struct piece *piece, bool whole)
+static void send_item(struct response *r, const char *type, const struct item *item,
+                      const struct piece *piece, bool whole)
 {
     struct json_out out = begin_numbered(r, type);
     out_key_int(&out, "output_index", piece->item);
     out_key(&out, "item");
-    write_item(&out, &r->call, &r->call.generation->choices[0].items[piece->item], whole);
+    write_item(&out, &r->call, item, whole);
     end_event(&r->call, &out);
 }
 
 /* What events inside an item begin with. */
-static struct json_out begin_inner(struct response *r, const char *type, const struct piece *piece)
+static struct json_out begin_inner(struct response *r, const char *type, const struct item *item,
+                                   const struct piece *piece)
 {
-    const struct item *item = &r->call.generation->choices[0].items[piece->item];
     struct json_out out = begin_numbered(r, type);
     out_key_str(&out, "item_id", item->id);
     out_key_int(&out, "output_index", piece->item);
@@ -75,11 +76,12 @@ static struct json_out begin_inner(struct response *r, const char *type, const s
     return out;
 }
 
-static void send_part(struct response *r, const char *type, const struct piece *piece, bool whole)
+static void send_part(struct response *r, const char *type, const struct item *item,
+                      const struct piece *piece, bool whole)
 {
-    struct json_out out = begin_inner(r, type, piece);
+    struct json_out out = begin_inner(r, type, item, piece);
     out_key(&out, "part");
-    write_part(&out, &r->call, &r->call.generation->choices[0].items[piece->item], whole);
+    write_part(&out, &r->call, item, whole);
     end_event(&r->call, &out);
 }
 
@@ -94,7 +96,7 @@ static void send_delta(struct response *r, const struct item *item, const struct
 {
     char type[64];
     snprintf(type, sizeof type, "%s.delta", stem(item));
-    struct json_out out = begin_inner(r, type, piece);
+    struct json_out out = begin_inner(r, type, item, piece);
     out_key(&out, "delta");
     out_text(&out, piece->text.data, piece->text.size);
     if (item->kind == ITEM_TEXT) {
@@ -110,7 +112,7 @@ static void send_done(struct response *r, const struct item *item, const struct 
 {
     char type[64];
     snprintf(type, sizeof type, "%s.done", stem(item));
-    struct json_out out = begin_inner(r, type, piece);
+    struct json_out out = begin_inner(r, type, item, piece);
     if (item->kind == ITEM_CALL) {
         out_key_str(&out, "name", item->name);
         out_key_text(&out, item->custom ? "input" : "arguments", &item->text);
@@ -133,14 +135,14 @@ static void on_piece(void *user, const struct piece *piece)
     const struct item *item = &r->call.generation->choices[0].items[piece->item];
     bool parts = item->kind != ITEM_CALL;
     if (piece->kind == PIECE_BEGIN) {
-        send_item(r, "response.output_item.added", piece, false);
-        if (parts) send_part(r, "response.content_part.added", piece, false);
+        send_item(r, "response.output_item.added", item, piece, false);
+        if (parts) send_part(r, "response.content_part.added", item, piece, false);
     } else if (piece->kind == PIECE_DELTA) {
         send_delta(r, item, piece);
     } else {
         send_done(r, item, piece);
-        if (parts) send_part(r, "response.content_part.done", piece, true);
-        send_item(r, "response.output_item.done", piece, true);
+        if (parts) send_part(r, "response.content_part.done", item, piece, true);
+        send_item(r, "response.output_item.done", item, piece, true);
     }
 }
 

@@ -194,12 +194,11 @@ static bool append_input(json_t *items, const json_t *input, struct store *store
     {
         json_t *found = NULL;
         if (word_is(in_word(item, "type"), "item_reference")) {
-            found =
-                store && in_word(item, "id") ? store_item(store, in_word(item, "id"), owner) : NULL;
+            const char *id = in_word(item, "id");
+            found = store && id ? store_item(store, id, owner) : NULL;
             if (!found)
                 return api_fail(error, 404, "input", "item_not_found",
-                                "Item '%.60s' is not (or no longer) kept here.",
-                                in_word(item, "id") ? in_word(item, "id") : "");
+                                "Item '%.60s' is not (or no longer) kept here.", id ? id : "");
             item = found;
         }
         int failed = json_array_append(items, item);
