@@ -143,7 +143,7 @@ static void end_delta(struct call *call, struct json_out *out, const struct item
 {
     out_end(out, '}');
     out_key(out, "logprobs");
-    if (item && item->n_tokens > item->reported) {
+    if (item && item->tokens.n > item->reported) {
         out_begin(out, '{');
         out_key(out, "content");
         out_begin(out, '[');

@@ -121,20 +121,20 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
 {
     const struct vinci_tokenizer *tokenizer = c->call.generation->tokenizer;
     size_t offset = 0, n_text;
-    const struct vinci_token_logprob *top = item->top + from_top;
+    const struct vinci_token_logprob *top = item->tokens.top + from_top;
     out_begin(out, '{');
     for (int part = 0; part < 3; part++) {
         static const char *const keys[] = {"tokens", "token_logprobs", "text_offset"};
         out_key(out, keys[part]);
         out_begin(out, '[');
-        for (size_t i = part == 2 ? 0 : from; i < item->n_tokens; i++) {
-            char *text = token_text(tokenizer, item->tokens[i].id, &n_text);
+        for (size_t i = part == 2 ? 0 : from; i < item->tokens.n; i++) {
+            char *text = token_text(tokenizer, item->tokens.entries[i].id, &n_text);
             if (!text) {
                 out->failed = true;
                 break;
             }
             if (part == 0) out_text(out, text, n_text);
-            else if (part == 1) out_real(out, (double)item->tokens[i].logprob);
+            else if (part == 1) out_real(out, (double)item->tokens.entries[i].logprob);
             else if (i >= from) out_int(out, (int64_t)offset);
             for (size_t b = 0; part == 2 && b < n_text; b++)
                 offset += ((unsigned char)text[b] & 0xc0) != 0x80;
@@ -144,9 +144,10 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
     }
     out_key(out, "top_logprobs");
     out_begin(out, '[');
-    for (size_t i = from; i < item->n_tokens; i++) {
+    for (size_t i = from; i < item->tokens.n; i++) {
         out_begin(out, '{');
-        for (uint32_t t = 0; t < item->tokens[i].n_top && t < c->call.params.top_logprobs; t++) {
+        for (uint32_t t = 0; t < item->tokens.entries[i].n_top && t < c->call.params.top_logprobs;
+             t++) {
             char *text = token_text(tokenizer, top[t].token, &n_text);
             if (text) out_text(out, text, n_text);
             else out->failed = true;
@@ -156,7 +157,7 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
             out_real(out, (double)top[t].logprob);
         }
         out_end(out, '}');
-        top += item->tokens[i].n_top;
+        top += item->tokens.entries[i].n_top;
     }
     out_end(out, ']');
     out_end(out, '}');
@@ -228,7 +229,7 @@ static void write_chunk(struct completion *c, uint32_t i, struct vinci_text text
     write_text(&out, c, i, c->echo && !c->echoed[i], text.data ? text.data : "", text.size);
     c->echoed[i] = true;
     out_key(&out, "logprobs");
-    if (c->call.params.logprobs && item->n_tokens > item->reported)
+    if (c->call.params.logprobs && item->tokens.n > item->reported)
         write_old_logprobs(&out, c, item, item->reported, item->top_reported);
     else out_null(&out);
     out_key_str(&out, "finish_reason", finish);
