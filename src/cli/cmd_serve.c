@@ -110,26 +110,28 @@ static void log_line(void *user, const char *line)
     say("%s\n", line);
 }
 
-/* The signal that came within so many milliseconds, 0 if none did. */
-static int next_signal(long milliseconds)
+static sigset_t our_signals(void)
 {
     sigset_t set;
-    struct timespec wait = {milliseconds / 1000, milliseconds % 1000 * 1000000};
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    return set;
+}
+
+/* The signal that came within so many milliseconds, 0 if none did. */
+static int next_signal(long milliseconds)
+{
+    sigset_t set = our_signals();
+    struct timespec wait = {milliseconds / 1000, milliseconds % 1000 * 1000000};
     int number = sigtimedwait(&set, NULL, &wait);
     return number > 0 ? number : 0;
 }
 
 static void block_signals(void)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    sigset_t set = our_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -194,10 +196,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
         status = serve_start(&server, loaded.engine, loaded.tokenizer, &args->serve, err);
     }
     if (status == VINCI_OK) {
-        bool local = strncmp(args->serve.host, "127.", 4) == 0 ||
-                     strcmp(args->serve.host, "localhost") == 0 ||
-                     strcmp(args->serve.host, "::1") == 0;
-        if (!local && !args->serve.api_key_file)
+        if (!serve_is_local(&args->serve) && !args->serve.api_key_file)
             say_warning(program, _("everybody who reaches this address may use the model; "
                                    "--api-key-file asks for keys"));
         status = run_server(program, server, args->grace, err);

@@ -16,11 +16,6 @@ struct reader {
     size_t last_final; /* messages up to this one have lost their reasoning; SIZE_MAX: none */
 };
 
-static struct vinci_text buf_text(const struct buf *buf)
-{
-    return (struct vinci_text){buf->data ? buf->data : "", buf->size};
-}
-
 /* ---- tools --------------------------------------------------------------------------------- */
 
 static bool read_tools(struct reader *r, const json_t *body)
@@ -32,10 +27,10 @@ static bool read_tools(struct reader *r, const json_t *body)
     for (size_t i = 0; i < json_array_size(tools); i++) {
         char where[48];
         const json_t *tool = json_array_get(tools, i);
-        const char *type = json_string_value(json_object_get(tool, "type"));
-        bool custom = type && strcmp(type, "custom") == 0;
+        const char *type = in_word(tool, "type");
+        bool custom = word_is(type, "custom");
         if (!type) return api_bad(r->error, "tools", "Invalid 'tools[%zu]': it has no type", i);
-        if (!custom && strcmp(type, "function") != 0) continue; /* the model cannot use it */
+        if (!custom && !word_is(type, "function")) continue; /* the model cannot use it */
         snprintf(where, sizeof where, "tools[%zu].%s", i, type);
         if (!params_add_tool(r->params, json_object_get(tool, type), custom, where, r->error))
             return false;
@@ -48,19 +43,13 @@ static bool read_tool_choice(struct reader *r, const json_t *body)
     const json_t *choice = in_member(body, "tool_choice");
     struct params *params = r->params;
     if (!choice) return true;
-    const char *word = json_string_value(choice);
-    const char *type = json_string_value(json_object_get(choice, "type"));
-    const char *name =
-        type ? json_string_value(json_object_get(json_object_get(choice, type), "name")) : NULL;
-    if (type && strcmp(type, "allowed_tools") == 0)
-        word = json_string_value(json_object_get(json_object_get(choice, type), "mode"));
-    if (word && strcmp(word, "auto") == 0) params->tool_choice = TOOL_CHOICE_AUTO;
-    else if (word && strcmp(word, "none") == 0) params->tool_choice = TOOL_CHOICE_NONE;
-    else if (word && strcmp(word, "required") == 0) params->tool_choice = TOOL_CHOICE_REQUIRED;
-    else if (name && strlen(name) <= NAME_MAX_BYTES) {
-        params->tool_choice = TOOL_CHOICE_NAMED;
-        snprintf(params->named_tool, sizeof params->named_tool, "%s", name);
-    } else
+    const char *word = json_string_value(choice), *type = in_word(choice, "type");
+    const json_t *inner = type ? json_object_get(choice, type) : NULL;
+    if (word_is(type, "allowed_tools")) word = in_word(inner, "mode");
+    if (word_is(word, "auto")) params->tool_choice = TOOL_CHOICE_AUTO;
+    else if (word_is(word, "none")) params->tool_choice = TOOL_CHOICE_NONE;
+    else if (word_is(word, "required")) params->tool_choice = TOOL_CHOICE_REQUIRED;
+    else if (!params_choose_tool(params, in_word(inner, "name")))
         return api_bad(r->error, "tool_choice",
                        "Invalid 'tool_choice': expected auto, none, required or "
                        "{\"type\": \"function\", \"function\": {\"name\": ...}}");
@@ -72,11 +61,10 @@ static bool read_tool_choice(struct reader *r, const json_t *body)
 /* {"id", "type": "function", "function": {"name", "arguments"}}, or "custom" with "input". */
 static bool read_call(struct reader *r, const json_t *call, const char *where)
 {
-    const char *type = json_string_value(json_object_get(call, "type"));
-    bool custom = type && strcmp(type, "custom") == 0;
+    bool custom = word_is(in_word(call, "type"), "custom");
     const json_t *inner = json_object_get(call, custom ? "custom" : "function");
     const json_t *arguments = in_member(inner, custom ? "input" : "arguments");
-    const char *id = json_string_value(json_object_get(call, "id"));
+    const char *id = in_word(call, "id");
     struct vinci_text name = json_text(json_object_get(inner, "name")), text = json_text(arguments);
     char *dumped = NULL;
     if (!name.data || !name_is_valid(&name))
@@ -129,9 +117,8 @@ static bool read_assistant(struct reader *r, const json_t *message, size_t i,
 
 static bool read_result(struct reader *r, const json_t *message, size_t i, const struct buf *text)
 {
-    const json_t *id = json_object_get(message, "tool_call_id");
-    const char *key = json_string_value(id);
-    struct vinci_text name = json_text(key ? json_object_get(r->calls, key) : NULL);
+    const char *id = in_word(message, "tool_call_id");
+    struct vinci_text name = json_text(id ? json_object_get(r->calls, id) : NULL);
     if (!name.data) name = json_text(json_object_get(message, "name"));
     if (name.data && name_is_valid(&name))
         return params_add_result(r->params, name, buf_text(text), r->error);
@@ -142,7 +129,7 @@ static bool read_result(struct reader *r, const json_t *message, size_t i, const
 static bool read_message(struct reader *r, const json_t *message, size_t i)
 {
     char where[64];
-    const char *role = json_string_value(json_object_get(message, "role"));
+    const char *role = in_word(message, "role");
     struct buf text = {0};
     bool ok = false;
     snprintf(where, sizeof where, "messages[%zu].content", i);
@@ -153,9 +140,9 @@ static bool read_message(struct reader *r, const json_t *message, size_t i)
     if (!params_read_content(json_object_get(message, "content"), "text|refusal|input_text", where,
                              &text, r->error))
         goto cleanup;
-    if (strcmp(role, "system") == 0 || strcmp(role, "developer") == 0) {
+    if (word_is(role, "system") || word_is(role, "developer")) {
         ok = params_add_instructions(r->params, buf_text(&text), r->error);
-    } else if (strcmp(role, "user") == 0) {
+    } else if (word_is(role, "user")) {
         struct vinci_text name = json_text(json_object_get(message, "name"));
         if (name.data && !name_is_valid(&name))
             api_bad(r->error, "messages",
@@ -163,9 +150,9 @@ static bool read_message(struct reader *r, const json_t *message, size_t i)
                     "digits, '_', '-' or '.'",
                     i, NAME_MAX_BYTES);
         else ok = params_add_user(r->params, name, buf_text(&text), r->error);
-    } else if (strcmp(role, "assistant") == 0) {
+    } else if (word_is(role, "assistant")) {
         ok = read_assistant(r, message, i, &text);
-    } else if (strcmp(role, "tool") == 0 || strcmp(role, "function") == 0) {
+    } else if (word_is(role, "tool") || word_is(role, "function")) {
         ok = read_result(r, message, i, &text);
     } else {
         api_bad(
@@ -198,8 +185,7 @@ static bool read_messages(struct reader *r, const json_t *body)
     r->last_final = SIZE_MAX;
     json_array_foreach(messages, i, message)
     {
-        const char *role = json_string_value(json_object_get(message, "role"));
-        if (role && strcmp(role, "assistant") == 0 &&
+        if (word_is(in_word(message, "role"), "assistant") &&
             json_array_size(json_object_get(message, "tool_calls")) == 0 &&
             !is_empty(json_object_get(message, "content")))
             r->last_final = i;
@@ -242,8 +228,7 @@ static bool refuse_unsupported(const json_t *body, struct api_error *error)
         return api_bad(error, "audio", "'audio' is not supported; the model writes text only");
     json_array_foreach(in_member(body, "modalities"), i, modality)
     {
-        const char *name = json_string_value(modality);
-        if (!name || strcmp(name, "text") != 0)
+        if (!word_is(json_string_value(modality), "text"))
             return api_bad(error, "modalities", "the model writes text only");
     }
     return true;

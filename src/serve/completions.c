@@ -10,18 +10,13 @@
 
 struct completion {
     struct call call;
-    bool echo, ended, failed;
+    bool echo;
     bool *echoed; /* [n_choices] of a stream */
-    struct buf *out;
 };
 
-static void completion_free(void *stream)
+static void completion_release(struct call *call)
 {
-    struct completion *c = stream;
-    if (!c) return;
-    call_release(&c->call);
-    free(c->echoed);
-    free(c);
+    free(((struct completion *)call)->echoed);
 }
 
 /* ---- the body ------------------------------------------------------------------------------ */
@@ -126,20 +121,20 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
 {
     const struct vinci_tokenizer *tokenizer = c->call.generation->tokenizer;
     size_t offset = 0, n_text;
-    const struct vinci_token_logprob *top = item->top + from_top;
+    const struct vinci_token_logprob *top = item->tokens.top + from_top;
     out_begin(out, '{');
     for (int part = 0; part < 3; part++) {
         static const char *const keys[] = {"tokens", "token_logprobs", "text_offset"};
         out_key(out, keys[part]);
         out_begin(out, '[');
-        for (size_t i = part == 2 ? 0 : from; i < item->n_tokens; i++) {
-            char *text = token_text(tokenizer, item->tokens[i].id, &n_text);
+        for (size_t i = part == 2 ? 0 : from; i < item->tokens.n; i++) {
+            char *text = token_text(tokenizer, item->tokens.entries[i].id, &n_text);
             if (!text) {
                 out->failed = true;
                 break;
             }
             if (part == 0) out_text(out, text, n_text);
-            else if (part == 1) out_real(out, (double)item->tokens[i].logprob);
+            else if (part == 1) out_real(out, (double)item->tokens.entries[i].logprob);
             else if (i >= from) out_int(out, (int64_t)offset);
             for (size_t b = 0; part == 2 && b < n_text; b++)
                 offset += ((unsigned char)text[b] & 0xc0) != 0x80;
@@ -149,9 +144,10 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
     }
     out_key(out, "top_logprobs");
     out_begin(out, '[');
-    for (size_t i = from; i < item->n_tokens; i++) {
+    for (size_t i = from; i < item->tokens.n; i++) {
         out_begin(out, '{');
-        for (uint32_t t = 0; t < item->tokens[i].n_top && t < c->call.params.top_logprobs; t++) {
+        for (uint32_t t = 0; t < item->tokens.entries[i].n_top && t < c->call.params.top_logprobs;
+             t++) {
             char *text = token_text(tokenizer, top[t].token, &n_text);
             if (text) out_text(out, text, n_text);
             else out->failed = true;
@@ -161,37 +157,21 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
             out_real(out, (double)top[t].logprob);
         }
         out_end(out, '}');
-        top += item->tokens[i].n_top;
+        top += item->tokens.entries[i].n_top;
     }
     out_end(out, ']');
     out_end(out, '}');
 }
 
-static void write_head(struct json_out *out, const struct completion *c)
+/* The members before the choices. */
+static void write_head(struct json_out *out, const struct call *call)
 {
-    out_begin(out, '{');
-    out_key_str(out, "id", c->call.id);
+    out_key_str(out, "id", call->id);
     out_key_str(out, "object", "text_completion");
-    out_key_int(out, "created", c->call.created);
-    out_key_str(out, "model", c->call.exchange->model);
+    out_key_int(out, "created", call->created);
+    out_key_str(out, "model", call->exchange->model);
     out_key(out, "choices");
     out_begin(out, '[');
-}
-
-static void write_usage(struct json_out *out, struct completion *c)
-{
-    struct usage usage;
-    call_usage(&c->call, &usage);
-    out_key(out, "usage");
-    out_begin(out, '{');
-    out_key_int(out, "prompt_tokens", (int64_t)usage.n_prompt);
-    out_key_int(out, "completion_tokens", (int64_t)usage.n_generated);
-    out_key_int(out, "total_tokens", (int64_t)(usage.n_prompt + usage.n_generated));
-    out_key(out, "prompt_tokens_details");
-    out_begin(out, '{');
-    out_key_int(out, "cached_tokens", (int64_t)usage.n_cached);
-    out_end(out, '}');
-    out_end(out, '}');
 }
 
 /* A choice's prompt as text, before `text`. */
@@ -242,23 +222,21 @@ static void write_chunk(struct completion *c, uint32_t i, struct vinci_text text
                         const char *finish)
 {
     const struct item *item = &c->call.generation->choices[i].items[0];
-    struct json_out out = {.buf = c->out};
-    out.failed = !buf_append(out.buf, "data: ", 6);
-    write_head(&out, c);
+    struct json_out out = begin_event(&c->call, NULL);
+    write_head(&out, &c->call);
     out_begin(&out, '{');
     out_key_int(&out, "index", i);
     write_text(&out, c, i, c->echo && !c->echoed[i], text.data ? text.data : "", text.size);
     c->echoed[i] = true;
     out_key(&out, "logprobs");
-    if (c->call.params.logprobs && item->n_tokens > item->reported)
+    if (c->call.params.logprobs && item->tokens.n > item->reported)
         write_old_logprobs(&out, c, item, item->reported, item->top_reported);
     else out_null(&out);
     out_key_str(&out, "finish_reason", finish);
     out_end(&out, '}');
     out_end(&out, ']');
     if (c->call.params.include_usage) out_key_null(&out, "usage");
-    out_end(&out, '}');
-    if (out.failed || !buf_append(out.buf, "\n\n", 2)) c->failed = true;
+    end_event(&c->call, &out);
 }
 
 static void on_piece(void *user, const struct piece *piece)
@@ -270,82 +248,59 @@ static void on_piece(void *user, const struct piece *piece)
         write_chunk(c, piece->choice, (struct vinci_text){"", 0}, finish_name(choice->finish));
 }
 
-static void write_end(struct completion *c)
+static void write_end(struct call *call)
 {
-    struct json_out out = {.buf = c->out};
-    struct usage usage;
-    call_usage(&c->call, &usage);
-    if (c->call.generation->failed || c->call.params.include_usage)
-        out.failed = !buf_append(out.buf, "data: ", 6);
-    if (c->call.generation->failed) {
-        write_error_object(out.buf, false, &c->call.generation->error);
-        buf_append(out.buf, "\n\n", 2);
-    } else if (c->call.params.include_usage) {
-        write_head(&out, c);
+    if (call->generation->failed) {
+        send_error(call);
+    } else if (call->params.include_usage) {
+        struct json_out out = begin_event(call, NULL);
+        write_head(&out, call);
         out_end(&out, ']');
-        write_usage(&out, c);
-        out_end(&out, '}');
-        buf_append(out.buf, "\n\n", 2);
+        write_token_usage(&out, call, false);
+        end_event(call, &out);
     }
-    buf_append(out.buf, "data: [DONE]\n\n", 14);
-    c->ended = true;
-}
-
-static bool completion_next(void *stream, struct buf *to)
-{
-    struct completion *c = stream;
-    double seconds = c->call.exchange->server->options.keep_alive_seconds;
-    c->out = to;
-    enum generation_state state = generation_next(c->call.generation, seconds, on_piece, c);
-    if (state == GENERATION_IDLE) buf_append(to, ": keep-alive\n\n", 14);
-    if (state == GENERATION_DONE) write_end(c);
-    return !c->ended && !c->failed;
+    buf_append_text(call->out, "data: [DONE]\n\n");
 }
 
 /* ---- the handler --------------------------------------------------------------------------- */
 
-static void write_completion(struct json_out *out, struct completion *c)
+static void write_completion(struct json_out *out, struct call *call)
 {
-    write_head(out, c);
-    for (uint32_t i = 0; i < c->call.generation->n_choices; i++) write_choice(out, c, i);
+    out_begin(out, '{');
+    write_head(out, call);
+    for (uint32_t i = 0; i < call->generation->n_choices; i++)
+        write_choice(out, (struct completion *)call, i);
     out_end(out, ']');
-    write_usage(out, c);
+    write_token_usage(out, call, false);
     out_key_str(out, "system_fingerprint", "vinci-" VINCI_VERSION);
     out_end(out, '}');
 }
 
-static bool start(struct completion *c, struct exchange *x, struct api_error *error)
+static bool start(struct call *call, struct exchange *x, struct api_error *error)
 {
+    struct completion *c = (struct completion *)call;
     struct prompts prompts = {0};
-    if (!call_begin(&c->call, x, "cmpl-", error) || !read_body(c, error)) return false;
-    if (!read_prompts(&prompts, x->server, c->call.body, error)) {
+    if (!call_begin(call, x, "cmpl-", error) || !read_body(c, error)) return false;
+    bool ok = read_prompts(&prompts, x->server, call->body, error);
+    if (ok) {
+        c->echoed = array_new_zero(prompts.n * call->params.n, sizeof *c->echoed);
+        ok = c->echoed || api_fail_memory(error);
+    }
+    if (!ok) {
         prompts_free(&prompts);
         return false;
     }
-    c->echoed = array_new_zero(prompts.n * c->call.params.n, sizeof *c->echoed);
-    if (!c->echoed) {
-        prompts_free(&prompts);
-        return api_fail_memory(error);
-    }
-    return generation_start_raw(&c->call.generation, x->server, &c->call.params, prompts.ids,
+    return generation_start_raw(&call->generation, x->server, &call->params, prompts.ids,
                                 prompts.sizes, prompts.n, x->fd, error);
 }
 
 void handle_completions(struct exchange *x)
 {
-    struct api_error error = {0};
-    struct json_out out = {.buf = &x->out};
-    struct completion *c = array_new_zero(1, sizeof *c);
-    bool ok = (c || api_fail_memory(&error)) && start(c, x, &error);
-    if (ok && c->call.params.stream) {
-        answer_stream(x, completion_next, completion_free, c);
-        return;
-    }
-    if (!ok) {
-        answer_error(x, &error);
-    } else if (call_wait(&c->call)) {
-        write_completion(&out, c);
-        answer_written(x, &out);
-    }
-    completion_free(c);
+    static const struct api api = {.size = sizeof(struct completion),
+                                   .start = start,
+                                   .release = completion_release,
+                                   .write = write_completion,
+                                   .on_piece = on_piece,
+                                   .end = write_end};
+    call_answer(x, &api);
 }

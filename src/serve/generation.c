@@ -38,8 +38,8 @@ static void report(struct choice *choice, enum piece_kind kind, struct vinci_tex
     if (g->on_piece) g->on_piece(g->user, &piece);
     if (kind != PIECE_DELTA) return;
     struct item *item = &choice->items[piece.item];
-    item->reported = item->n_tokens;
-    item->top_reported = item->n_top;
+    item->reported = item->tokens.n;
+    item->top_reported = item->tokens.n_top;
 }
 
 static struct item *open_item(struct choice *choice)
@@ -50,15 +50,10 @@ static struct item *open_item(struct choice *choice)
 static struct item *begin_item(struct choice *choice, enum item_kind kind)
 {
     static const char *const prefixes[] = {"rs_", "msg_", "fc_"};
-    if (choice->n_items == choice->items_capacity) {
-        size_t capacity = choice->items_capacity ? 2 * choice->items_capacity : 4;
-        struct item *items = realloc(choice->items, capacity * sizeof *items);
-        if (!items) {
-            fail_generation(choice->generation);
-            return NULL;
-        }
-        choice->items = items;
-        choice->items_capacity = capacity;
+    if (!grow((void **)&choice->items, &choice->items_capacity, choice->n_items + 1,
+              sizeof *choice->items)) {
+        fail_generation(choice->generation);
+        return NULL;
     }
     struct item *item = &choice->items[choice->n_items++];
     *item = (struct item){.kind = kind};
@@ -226,21 +221,6 @@ static void on_event(void *user, const struct vinci_harmony_event *event)
     }
 }
 
-/* ---- log-probabilities --------------------------------------------------------------------- */
-
-static void add_logprob(struct choice *choice, struct item *item, const struct job_token *token,
-                        const struct vinci_token_logprob *top)
-{
-    if (!grow((void **)&item->tokens, &item->tokens_capacity, item->n_tokens + 1, sizeof *token) ||
-        !grow((void **)&item->top, &item->top_capacity, item->n_top + token->n_top, sizeof *top)) {
-        fail_generation(choice->generation);
-        return;
-    }
-    item->tokens[item->n_tokens++] = *token;
-    if (token->n_top) memcpy(item->top + item->n_top, top, token->n_top * sizeof *top);
-    item->n_top += token->n_top;
-}
-
 /* ---- tokens -------------------------------------------------------------------------------- */
 
 static void take_raw(struct choice *choice, int32_t id, bool flush)
@@ -267,7 +247,8 @@ static void take_token(struct choice *choice, const struct job_token *token,
     struct vinci_error err = {0};
     choice->n_tokens++;
     if (!choice->parser) {
-        if (g->params->logprobs) add_logprob(choice, &choice->items[0], token, top);
+        if (g->params->logprobs && !job_tokens_add(&choice->items[0].tokens, token, top))
+            fail_generation(g);
         take_raw(choice, token->id, false);
         return;
     }
@@ -277,8 +258,9 @@ static void take_token(struct choice *choice, const struct job_token *token,
     if (content && !choice->open && !choice->dropping) begin_message(choice, current);
     struct item *item = open_item(choice);
     if (item && item->kind == ITEM_REASONING) choice->n_reasoning_tokens++;
-    if (g->params->logprobs && content && item && item->kind == ITEM_TEXT)
-        add_logprob(choice, item, token, top);
+    if (g->params->logprobs && content && item && item->kind == ITEM_TEXT &&
+        !job_tokens_add(&item->tokens, token, top))
+        fail_generation(g);
     if (vinci_harmony_parser_push(choice->parser, token->id, &err) != VINCI_OK) {
         api_fail(&g->error, 500, NULL, "internal_error", "%s", err.text);
         g->failed = true;
@@ -321,28 +303,11 @@ static void finish_choice(struct choice *choice)
     report(choice, PIECE_FINISH, (struct vinci_text){NULL, 0});
 }
 
-/* Takes over what the job has; the lock is held only for that. */
-struct taken {
-    struct job_token *tokens;
-    struct vinci_token_logprob *top;
-    size_t n_tokens;
-    bool done;
-};
-
-static void take(struct choice *choice, struct taken *taken)
-{
-    struct job *job = &choice->job;
-    *taken = (struct taken){job->tokens, job->top, job->n_tokens, job->done};
-    job->tokens = NULL;
-    job->top = NULL;
-    job->n_tokens = job->capacity = job->n_top = job->top_capacity = 0;
-}
-
 static bool has_news(const struct generation *g)
 {
     for (uint32_t i = 0; i < g->n_choices; i++)
         if (g->choices[i].finish == CHOICE_RUNNING &&
-            (g->choices[i].job.n_tokens || g->choices[i].job.done))
+            (g->choices[i].job.tokens.n || g->choices[i].job.done))
             return true;
     return false;
 }
@@ -363,19 +328,19 @@ enum generation_state generation_next(struct generation *g, double seconds, piec
     pthread_mutex_unlock(&g->waiter.lock);
     for (uint32_t i = 0; any && i < g->n_choices; i++) {
         struct choice *choice = &g->choices[i];
-        struct taken taken;
         if (choice->finish != CHOICE_RUNNING) continue;
-        pthread_mutex_lock(&g->waiter.lock);
-        take(choice, &taken);
+        pthread_mutex_lock(&g->waiter.lock); /* only to take over what the job has */
+        struct job_tokens taken = choice->job.tokens;
+        bool done = choice->job.done;
+        choice->job.tokens = (struct job_tokens){0};
         pthread_mutex_unlock(&g->waiter.lock);
         const struct vinci_token_logprob *top = taken.top;
-        for (size_t t = 0; t < taken.n_tokens && !choice->stopped && !g->failed; t++) {
-            take_token(choice, &taken.tokens[t], top);
-            top += taken.tokens[t].n_top;
+        for (size_t t = 0; t < taken.n && !choice->stopped && !g->failed; t++) {
+            take_token(choice, &taken.entries[t], top);
+            top += taken.entries[t].n_top;
         }
-        free(taken.tokens);
-        free(taken.top);
-        if (taken.done && !g->failed) finish_choice(choice);
+        job_tokens_free(&taken);
+        if (done && !g->failed) finish_choice(choice);
     }
     g->on_piece = NULL;
     if (g->failed || g->n_running == 0) return GENERATION_DONE;
@@ -545,14 +510,12 @@ static void release_choice(struct choice *choice)
 {
     for (size_t i = 0; i < choice->n_items; i++) {
         buf_free(&choice->items[i].text);
-        free(choice->items[i].tokens);
-        free(choice->items[i].top);
+        job_tokens_free(&choice->items[i].tokens);
     }
     free(choice->items);
     buf_free(&choice->held);
     vinci_harmony_parser_close(choice->parser);
-    free(choice->job.tokens);
-    free(choice->job.top);
+    job_tokens_free(&choice->job.tokens);
 }
 
 void generation_release(struct generation *g)

@@ -33,11 +33,9 @@ struct item {
     bool whole;      /* the message ended by itself */
     struct buf text; /* of a call: the arguments */
 
-    /* Log-probabilities of the text's tokens, those of `top` belonging to them in order; from
-     * `reported` on they are news to the piece being reported. */
-    struct job_token *tokens;        /* [n_tokens] */
-    struct vinci_token_logprob *top; /* [n_top] */
-    size_t n_tokens, tokens_capacity, n_top, top_capacity;
+    /* Log-probabilities of the text's tokens; from `reported` on they are news to the piece being
+     * reported. */
+    struct job_tokens tokens;
     size_t reported, top_reported;
 };
 

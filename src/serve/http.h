@@ -28,7 +28,7 @@ struct exchange {
     uint64_t owner;            /* goes with the key; 0: no keys are asked for */
     uint64_t fair_key;         /* whose turn it takes: the key's, else the address's */
     struct buf body;
-    bool too_large, started, answered;
+    bool too_large, answered;
 
     /* The answer, by the handler. */
     unsigned status;

@@ -121,6 +121,16 @@ const json_t *in_member(const json_t *object, const char *key)
     return json_is_null(value) ? NULL : value;
 }
 
+const char *in_word(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+bool word_is(const char *text, const char *word)
+{
+    return text && strcmp(text, word) == 0;
+}
+
 static bool wrong(struct api_error *error, const char *where, const char *key, const char *expected,
                   const json_t *got)
 {

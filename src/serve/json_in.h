@@ -56,6 +56,13 @@ bool in_str(const json_t *object, const char *where, const char *key, const char
 /* The member, NULL also for null. */
 const json_t *in_member(const json_t *object, const char *key);
 
+/* The member's text, NULL when it is not there or no string: a type or a name to look at, whose
+ * absence is judged by the caller. */
+const char *in_word(const json_t *object, const char *key);
+
+/* `text` may be NULL: then it is not. */
+bool word_is(const char *text, const char *word);
+
 struct vinci_text json_text(const json_t *string);
 
 /* "a string", for errors. */

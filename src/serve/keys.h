@@ -16,9 +16,6 @@ enum vinci_status keys_open(struct keys **out, const char *path, struct vinci_er
 enum vinci_status keys_reload(struct keys *keys, struct vinci_error *err);
 void keys_close(struct keys *keys);
 
-/* Whether keys are asked for at all. */
-bool keys_wanted(const struct keys *keys);
-
 /* Takes the same time for every wrong key. `key` NULL is no key. *index is the key's place among
  * the keys, from 1; *owner a number that goes with the key itself, also after a reload. Both are 0
  * where no keys are asked for. */

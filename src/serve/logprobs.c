@@ -38,9 +38,9 @@ static void write_token(struct json_out *out, const struct vinci_tokenizer *toke
 void write_logprobs(struct json_out *out, const struct generation *generation,
                     const struct item *item, size_t from, size_t from_top)
 {
-    const struct vinci_token_logprob *top = item->top + from_top;
-    for (size_t t = from; t < item->n_tokens; t++) {
-        const struct job_token *token = &item->tokens[t];
+    const struct vinci_token_logprob *top = item->tokens.top + from_top;
+    for (size_t t = from; t < item->tokens.n; t++) {
+        const struct job_token *token = &item->tokens.entries[t];
         out_begin(out, '{');
         write_token(out, generation->tokenizer, token->id, token->logprob);
         out_key(out, "top_logprobs");

@@ -73,19 +73,33 @@ bool grow(void **items, size_t *capacity, size_t needed, size_t size)
     return true;
 }
 
+bool job_tokens_add(struct job_tokens *list, const struct job_token *token,
+                    const struct vinci_token_logprob *top)
+{
+    if (!grow((void **)&list->entries, &list->capacity, list->n + 1, sizeof *list->entries) ||
+        !grow((void **)&list->top, &list->top_capacity, list->n_top + token->n_top, sizeof *top))
+        return false;
+    list->entries[list->n++] = *token;
+    if (token->n_top) memcpy(list->top + list->n_top, top, token->n_top * sizeof *top);
+    list->n_top += token->n_top;
+    return true;
+}
+
+void job_tokens_free(struct job_tokens *list)
+{
+    free(list->entries);
+    free(list->top);
+    *list = (struct job_tokens){0};
+}
+
 static bool keep(struct job *job, const struct vinci_token_event *event)
 {
-    if (!grow((void **)&job->tokens, &job->capacity, job->n_tokens + 1, sizeof *job->tokens) ||
-        !grow((void **)&job->top, &job->top_capacity, job->n_top + event->n_top,
-              sizeof *job->top)) {
+    struct job_token token = {event->token, event->logprob, (uint32_t)event->n_top};
+    if (!job_tokens_add(&job->tokens, &token, event->top)) {
         job->out_of_memory = true;
         return false;
     }
-    job->tokens[job->n_tokens++] =
-        (struct job_token){event->token, event->logprob, (uint32_t)event->n_top};
-    if (event->n_top) memcpy(job->top + job->n_top, event->top, event->n_top * sizeof *event->top);
-    job->n_top += event->n_top;
-    job->too_slow = job->n_tokens > JOB_TOKENS_MAX;
+    job->too_slow = job->tokens.n > JOB_TOKENS_MAX;
     return !job->too_slow;
 }
 
@@ -96,7 +110,7 @@ static bool on_token(void *user, const struct vinci_token_event *event)
     double now = clock_seconds();
     pthread_mutex_lock(&job->waiter->lock);
     bool kept = keep(job, event);
-    if (job->n_tokens == 1) pthread_cond_signal(&job->waiter->changed);
+    if (job->tokens.n == 1) pthread_cond_signal(&job->waiter->changed);
     pthread_mutex_unlock(&job->waiter->lock);
     if (event->index == 0) metrics_observe(metrics, &metrics->ttft, now - job->arrived);
     else metrics_observe(metrics, &metrics->itl, now - job->last_token);

@@ -33,8 +33,20 @@ bool waiter_wait(struct waiter *waiter, double seconds);
 struct job_token {
     int32_t id;
     float logprob;
-    uint32_t n_top; /* entries of job.top that are this token's, in order */
+    uint32_t n_top; /* entries of job_tokens.top that are this token's, in order */
 };
+
+/* All zero is an empty list. */
+struct job_tokens {
+    struct job_token *entries;       /* [n] */
+    struct vinci_token_logprob *top; /* [n_top] */
+    size_t n, capacity, n_top, top_capacity;
+};
+
+/* `top` has token->n_top entries. False, and nothing is added, when memory is short. */
+bool job_tokens_add(struct job_tokens *list, const struct job_token *token,
+                    const struct vinci_token_logprob *top);
+void job_tokens_free(struct job_tokens *list);
 
 struct job {
     struct waiter *waiter;
@@ -42,10 +54,7 @@ struct job {
     double arrived;
 
     /* Under the waiter's lock. */
-    struct job_token *tokens; /* [n_tokens] that were not taken yet, [capacity] */
-    size_t n_tokens, capacity;
-    struct vinci_token_logprob *top; /* [n_top], [top_capacity] */
-    size_t n_top, top_capacity;
+    struct job_tokens tokens; /* that were not taken yet */
     bool done;
     struct vinci_request_result result; /* once done */
 

@@ -14,28 +14,13 @@ struct reader {
     json_t *calls; /* a call's id -> the tool's name */
 };
 
-static struct vinci_text buf_text(const struct buf *buf)
-{
-    return (struct vinci_text){buf->data ? buf->data : "", buf->size};
-}
-
-static const char *str(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
-static bool is(const char *text, const char *word)
-{
-    return text && strcmp(text, word) == 0;
-}
-
 static bool has_block(const json_t *message, const char *type)
 {
     size_t i;
     const json_t *block;
     json_array_foreach(json_object_get(message, "content"), i, block)
     {
-        if (is(str(block, "type"), type)) return true;
+        if (word_is(in_word(block, "type"), type)) return true;
     }
     return false;
 }
@@ -50,7 +35,7 @@ static bool read_tools(struct reader *r, const json_t *body)
     for (size_t i = 0; i < json_array_size(tools); i++) {
         char where[32];
         const json_t *tool = json_array_get(tools, i);
-        const char *type = str(tool, "type");
+        const char *type = in_word(tool, "type");
         snprintf(where, sizeof where, "tools[%zu]", i);
         if (type && strcmp(type, "custom") != 0) continue; /* the service's own tools */
         json_t *function = json_copy((json_t *)tool);      /* shallow */
@@ -68,17 +53,14 @@ static bool read_tools(struct reader *r, const json_t *body)
 static bool read_tool_choice(struct reader *r, const json_t *body)
 {
     const json_t *choice = in_member(body, "tool_choice");
-    const char *type = str(choice, "type"), *name = str(choice, "name");
+    const char *type = in_word(choice, "type"), *name = in_word(choice, "name");
     struct params *params = r->params;
     bool serial = json_is_true(json_object_get(choice, "disable_parallel_tool_use"));
     params->parallel_calls = !serial;
-    if (!choice || is(type, "auto")) return true;
-    if (is(type, "none")) params->tool_choice = TOOL_CHOICE_NONE;
-    else if (is(type, "any")) params->tool_choice = TOOL_CHOICE_REQUIRED;
-    else if (is(type, "tool") && name && strlen(name) <= NAME_MAX_BYTES) {
-        params->tool_choice = TOOL_CHOICE_NAMED;
-        snprintf(params->named_tool, sizeof params->named_tool, "%s", name);
-    } else
+    if (!choice || word_is(type, "auto")) return true;
+    if (word_is(type, "none")) params->tool_choice = TOOL_CHOICE_NONE;
+    else if (word_is(type, "any")) params->tool_choice = TOOL_CHOICE_REQUIRED;
+    else if (!word_is(type, "tool") || !params_choose_tool(params, name))
         return api_bad(r->error, "tool_choice",
                        "tool_choice: expected the type auto, any, none, or tool with a name");
     return true;
@@ -89,7 +71,7 @@ static bool read_tool_choice(struct reader *r, const json_t *body)
 static bool read_tool_use(struct reader *r, const json_t *block, const char *where)
 {
     struct vinci_text name = json_text(json_object_get(block, "name"));
-    const char *id = str(block, "id");
+    const char *id = in_word(block, "id");
     char *input = json_dumps(json_object_get(block, "input"), JSON_COMPACT | JSON_ENCODE_ANY);
     bool ok = false;
     if (!id || !name.data || !name_is_valid(&name))
@@ -106,7 +88,7 @@ static bool read_tool_use(struct reader *r, const json_t *block, const char *whe
 static bool read_tool_result(struct reader *r, const json_t *block, const char *where)
 {
     struct buf text = {0};
-    const char *id = str(block, "tool_use_id");
+    const char *id = in_word(block, "tool_use_id");
     struct vinci_text name = json_text(id ? json_object_get(r->calls, id) : NULL);
     if (!name.data)
         return api_bad(r->error, where, "%s.tool_use_id: no call with this id comes before it",
@@ -122,20 +104,20 @@ static bool read_block(struct reader *r, const json_t *message, size_t i, const 
                        bool keep_thinking)
 {
     const json_t *block = json_array_get(json_object_get(message, "content"), i);
-    const char *type = str(block, "type");
-    bool assistant = is(str(message, "role"), "assistant");
+    const char *type = in_word(block, "type");
+    bool assistant = word_is(in_word(message, "role"), "assistant");
     struct vinci_text text = json_text(json_object_get(block, "text"));
-    if (is(type, "text") && text.data)
+    if (word_is(type, "text") && text.data)
         return assistant
                    ? params_add_answer(r->params, text, has_block(message, "tool_use"), r->error)
                    : params_add_user(r->params, (struct vinci_text){NULL, 0}, text, r->error);
-    if (assistant && is(type, "thinking"))
+    if (assistant && word_is(type, "thinking"))
         return !keep_thinking ||
                params_add_reasoning(r->params, json_text(json_object_get(block, "thinking")),
                                     r->error);
-    if (assistant && is(type, "redacted_thinking")) return true;
-    if (assistant && is(type, "tool_use")) return read_tool_use(r, block, where);
-    if (!assistant && is(type, "tool_result")) return read_tool_result(r, block, where);
+    if (assistant && word_is(type, "redacted_thinking")) return true;
+    if (assistant && word_is(type, "tool_use")) return read_tool_use(r, block, where);
+    if (!assistant && word_is(type, "tool_result")) return read_tool_result(r, block, where);
     return api_bad(r->error, where,
                    "%s: a block of the type '%.40s' is not supported here; the model reads text "
                    "only",
@@ -146,10 +128,10 @@ static bool read_message(struct reader *r, const json_t *message, size_t i, bool
 {
     char where[64];
     const json_t *content = json_object_get(message, "content");
-    const char *role = str(message, "role");
+    const char *role = in_word(message, "role");
     snprintf(where, sizeof where, "messages.%zu", i);
-    bool assistant = is(role, "assistant");
-    if (!assistant && !is(role, "user"))
+    bool assistant = word_is(role, "assistant");
+    if (!assistant && !word_is(role, "user"))
         return api_bad(r->error, where, "%s.role: expected user or assistant, got '%.40s'", where,
                        role ? role : "");
     if (json_is_string(content))
@@ -178,7 +160,7 @@ static bool read_messages(struct reader *r, const json_t *body)
               (system.size == 0 || params_add_instructions(r->params, buf_text(&system), r->error));
     json_array_foreach(messages, i, message)
     {
-        if (is(str(message, "role"), "assistant") && !has_block(message, "tool_use"))
+        if (word_is(in_word(message, "role"), "assistant") && !has_block(message, "tool_use"))
             n_finals = i + 1;
     }
     for (i = 0; ok && i < json_array_size(messages); i++)
@@ -192,11 +174,11 @@ static bool read_messages(struct reader *r, const json_t *body)
 static bool read_thinking(struct reader *r, const json_t *body)
 {
     const json_t *thinking = in_member(body, "thinking");
-    const char *effort = str(in_member(body, "output_config"), "effort");
+    const char *effort = in_word(in_member(body, "output_config"), "effort");
     json_int_t budget = json_integer_value(json_object_get(thinking, "budget_tokens"));
     if (effort && !params_set_effort(r->params, effort, "output_config.effort", r->error))
         return false;
-    if (is(str(thinking, "type"), "disabled"))
+    if (word_is(in_word(thinking, "type"), "disabled"))
         return params_set_effort(r->params, "none", "thinking", r->error);
     if (budget > 0 && !effort)
         r->params->effort = budget < 2048    ? VINCI_EFFORT_LOW

@@ -38,7 +38,6 @@ static bool read_seed(struct params *params, const json_t *body, struct api_erro
     if (seed && !json_is_integer(seed))
         return api_fail(error, 400, "seed", "invalid_type",
                         "Invalid type for 'seed': expected an integer, got %s", json_kind(seed));
-    params->seeded = seed != NULL;
     if (seed) params->sampling.seed = (uint64_t)json_integer_value(seed);
     else if (getrandom(&params->sampling.seed, sizeof params->sampling.seed, 0) < 0)
         return api_fail(error, 500, NULL, "internal_error", "the system gives no random numbers");
@@ -200,6 +199,14 @@ bool params_add_tool(struct params *params, const json_t *function, bool custom,
     return ok || api_fail_memory(error);
 }
 
+bool params_choose_tool(struct params *params, const char *name)
+{
+    if (!name || strlen(name) > NAME_MAX_BYTES) return false;
+    params->tool_choice = TOOL_CHOICE_NAMED;
+    snprintf(params->named_tool, sizeof params->named_tool, "%s", name);
+    return true;
+}
+
 bool params_check_tools(const struct params *params, struct api_error *error)
 {
     size_t n = json_array_size(params->tools);
@@ -345,16 +352,24 @@ bool params_add_answer(struct params *params, struct vinci_text text, bool befor
     return add(params, &message, error);
 }
 
-bool params_add_call(struct params *params, struct vinci_text name, struct vinci_text arguments,
-                     bool custom, struct api_error *error)
+/* How headers name a tool: "functions.f". */
+static bool tool_address(char address[NAME_MAX_BYTES + 16], struct vinci_text name,
+                         struct api_error *error)
 {
-    char recipient[NAME_MAX_BYTES + 16];
     if (!name_is_valid(&name))
         return api_bad(error, "messages",
                        "a tool's name: expected 1 to %d letters, digits, '_', "
                        "'-' or '.'",
                        NAME_MAX_BYTES);
-    snprintf(recipient, sizeof recipient, "functions.%.*s", (int)name.size, name.data);
+    snprintf(address, NAME_MAX_BYTES + 16, "functions.%.*s", (int)name.size, name.data);
+    return true;
+}
+
+bool params_add_call(struct params *params, struct vinci_text name, struct vinci_text arguments,
+                     bool custom, struct api_error *error)
+{
+    char recipient[NAME_MAX_BYTES + 16];
+    if (!tool_address(recipient, name, error)) return false;
     struct vinci_message message = {
         .role = VINCI_ROLE_ASSISTANT,
         .channel = vinci_text_of("commentary"),
@@ -369,12 +384,7 @@ bool params_add_result(struct params *params, struct vinci_text name, struct vin
                        struct api_error *error)
 {
     char tool[NAME_MAX_BYTES + 16];
-    if (!name_is_valid(&name))
-        return api_bad(error, "messages",
-                       "a tool's name: expected 1 to %d letters, digits, '_', "
-                       "'-' or '.'",
-                       NAME_MAX_BYTES);
-    snprintf(tool, sizeof tool, "functions.%.*s", (int)name.size, name.data);
+    if (!tool_address(tool, name, error)) return false;
     struct vinci_message message = {
         .role = VINCI_ROLE_TOOL,
         .name = vinci_text_of(tool),
@@ -383,6 +393,11 @@ bool params_add_result(struct params *params, struct vinci_text name, struct vin
         .content = present(text),
     };
     return add(params, &message, error);
+}
+
+struct vinci_text buf_text(const struct buf *buf)
+{
+    return (struct vinci_text){buf->data ? buf->data : "", buf->size};
 }
 
 static bool is_one_of(const char *words, const char *word)
@@ -410,7 +425,7 @@ bool params_read_content(const json_t *content, const char *types, const char *w
     for (size_t i = 0; i < json_array_size(content); i++) {
         char param[160];
         const json_t *part = json_array_get(content, i);
-        const char *type = json_string_value(json_object_get(part, "type"));
+        const char *type = in_word(part, "type");
         const json_t *text = json_object_get(part, "text");
         snprintf(param, sizeof param, "%s[%zu]", where, i);
         if (json_is_string(part)) text = part;

@@ -38,7 +38,6 @@ struct params {
 
     struct vinci_sampling sampling;
     struct vinci_logit_bias *biases;
-    bool seeded;
     uint32_t n;          /* choices */
     uint32_t max_tokens; /* 0: until the context is full */
     json_t *stop;        /* array of strings, not empty; NULL: none */
@@ -65,6 +64,9 @@ bool params_add_tool(struct params *params, const json_t *function, bool custom,
                      struct api_error *error);
 bool params_has_tool(const struct params *params, const char *name, size_t n);
 bool params_tool_is_custom(const struct params *params, const char *name, size_t n);
+
+/* The one tool that must be called. False, and nothing is chosen: `name` is NULL or too long. */
+bool params_choose_tool(struct params *params, const char *name);
 
 /* After the tools: the choice must be possible. */
 bool params_check_tools(const struct params *params, struct api_error *error);
@@ -100,6 +102,9 @@ bool params_add_result(struct params *params, struct vinci_text name, struct vin
  * NULL content gives absent text. */
 bool params_read_content(const json_t *content, const char *types, const char *where,
                          struct buf *out, struct api_error *error);
+
+/* What was read so; borrowed, never absent. */
+struct vinci_text buf_text(const struct buf *buf);
 
 /* ---- tokens ---- */
 

@@ -9,18 +9,12 @@ struct response {
     struct call call;
     json_t *items; /* the conversation */
     bool store;
-    struct buf *out;
     int64_t n_events;
-    bool begun, ended, failed;
 };
 
-static void response_free(void *stream)
+static void response_release(struct call *call)
 {
-    struct response *r = stream;
-    if (!r) return;
-    call_release(&r->call);
-    json_decref(r->items);
-    free(r);
+    json_decref(((struct response *)call)->items);
 }
 
 /* Keeps the answer, if it is one, for those who come back to it. */
@@ -44,58 +38,51 @@ static void keep(struct response *r, const char *text)
 
 /* ---- events -------------------------------------------------------------------------------- */
 
-static struct json_out begin_event(struct response *r, const char *type)
+static struct json_out begin_numbered(struct response *r, const char *type)
 {
-    struct json_out out = {.buf = r->out};
-    out.failed = !buf_printf(r->out, "event: %s\ndata: ", type);
-    out_begin(&out, '{');
-    out_key_str(&out, "type", type);
+    struct json_out out = begin_event(&r->call, type);
     out_key_int(&out, "sequence_number", r->n_events++);
     return out;
 }
 
-static void end_event(struct response *r, struct json_out *out)
-{
-    out_end(out, '}');
-    if (out->failed || !buf_append(out->buf, "\n\n", 2)) r->failed = true;
-}
-
 static void send_response(struct response *r, const char *type, const char *status)
 {
-    struct json_out out = begin_event(r, type);
+    struct json_out out = begin_numbered(r, type);
     out_key(&out, "response");
     size_t at = out.buf->size;
     write_response(&out, &r->call, status);
     if (strcmp(status, "in_progress") != 0 && !out.failed) keep(r, out.buf->data + at);
-    end_event(r, &out);
+    end_event(&r->call, &out);
 }
 
-static void send_item(struct response *r, const char *type, const struct piece *piece, bool whole)
+static void send_item(struct response *r, const char *type, const struct item *item,
+                      const struct piece *piece, bool whole)
 {
-    struct json_out out = begin_event(r, type);
+    struct json_out out = begin_numbered(r, type);
     out_key_int(&out, "output_index", piece->item);
     out_key(&out, "item");
-    write_item(&out, &r->call, &r->call.generation->choices[0].items[piece->item], whole);
-    end_event(r, &out);
+    write_item(&out, &r->call, item, whole);
+    end_event(&r->call, &out);
 }
 
 /* What events inside an item begin with. */
-static struct json_out begin_inner(struct response *r, const char *type, const struct piece *piece)
+static struct json_out begin_inner(struct response *r, const char *type, const struct item *item,
+                                   const struct piece *piece)
 {
-    const struct item *item = &r->call.generation->choices[0].items[piece->item];
-    struct json_out out = begin_event(r, type);
+    struct json_out out = begin_numbered(r, type);
     out_key_str(&out, "item_id", item->id);
     out_key_int(&out, "output_index", piece->item);
     if (item->kind != ITEM_CALL) out_key_int(&out, "content_index", 0);
     return out;
 }
 
-static void send_part(struct response *r, const char *type, const struct piece *piece, bool whole)
+static void send_part(struct response *r, const char *type, const struct item *item,
+                      const struct piece *piece, bool whole)
 {
-    struct json_out out = begin_inner(r, type, piece);
+    struct json_out out = begin_inner(r, type, item, piece);
     out_key(&out, "part");
-    write_part(&out, &r->call, &r->call.generation->choices[0].items[piece->item], whole);
-    end_event(r, &out);
+    write_part(&out, &r->call, item, whole);
+    end_event(&r->call, &out);
 }
 
 static const char *stem(const struct item *item)
@@ -109,7 +96,7 @@ static void send_delta(struct response *r, const struct item *item, const struct
 {
     char type[64];
     snprintf(type, sizeof type, "%s.delta", stem(item));
-    struct json_out out = begin_inner(r, type, piece);
+    struct json_out out = begin_inner(r, type, item, piece);
     out_key(&out, "delta");
     out_text(&out, piece->text.data, piece->text.size);
     if (item->kind == ITEM_TEXT) {
@@ -118,14 +105,14 @@ static void send_delta(struct response *r, const struct item *item, const struct
         write_logprobs(&out, r->call.generation, item, item->reported, item->top_reported);
         out_end(&out, ']');
     }
-    end_event(r, &out);
+    end_event(&r->call, &out);
 }
 
 static void send_done(struct response *r, const struct item *item, const struct piece *piece)
 {
     char type[64];
     snprintf(type, sizeof type, "%s.done", stem(item));
-    struct json_out out = begin_inner(r, type, piece);
+    struct json_out out = begin_inner(r, type, item, piece);
     if (item->kind == ITEM_CALL) {
         out_key_str(&out, "name", item->name);
         out_key_text(&out, item->custom ? "input" : "arguments", &item->text);
@@ -138,7 +125,7 @@ static void send_done(struct response *r, const struct item *item, const struct 
         write_logprobs(&out, r->call.generation, item, 0, 0);
         out_end(&out, ']');
     }
-    end_event(r, &out);
+    end_event(&r->call, &out);
 }
 
 static void on_piece(void *user, const struct piece *piece)
@@ -148,81 +135,69 @@ static void on_piece(void *user, const struct piece *piece)
     const struct item *item = &r->call.generation->choices[0].items[piece->item];
     bool parts = item->kind != ITEM_CALL;
     if (piece->kind == PIECE_BEGIN) {
-        send_item(r, "response.output_item.added", piece, false);
-        if (parts) send_part(r, "response.content_part.added", piece, false);
+        send_item(r, "response.output_item.added", item, piece, false);
+        if (parts) send_part(r, "response.content_part.added", item, piece, false);
     } else if (piece->kind == PIECE_DELTA) {
         send_delta(r, item, piece);
     } else {
         send_done(r, item, piece);
-        if (parts) send_part(r, "response.content_part.done", piece, true);
-        send_item(r, "response.output_item.done", piece, true);
+        if (parts) send_part(r, "response.content_part.done", item, piece, true);
+        send_item(r, "response.output_item.done", item, piece, true);
     }
 }
 
-static void send_end(struct response *r)
+static void send_begin(struct call *call)
 {
+    struct response *r = (struct response *)call;
+    send_response(r, "response.created", "in_progress");
+    send_response(r, "response.in_progress", "in_progress");
+}
+
+static void send_end(struct call *call)
+{
+    struct response *r = (struct response *)call;
     char type[32];
     const char *status = response_status(&r->call);
     if (r->call.generation->failed) {
         const struct api_error *error = &r->call.generation->error;
-        struct json_out out = begin_event(r, "error");
+        struct json_out out = begin_numbered(r, "error");
         out_key_str(&out, "code", error->code);
         out_key_str(&out, "message", error->message);
         out_key_str(&out, "param", *error->param ? error->param : NULL);
-        end_event(r, &out);
+        end_event(&r->call, &out);
     }
     snprintf(type, sizeof type, "response.%s", status);
     send_response(r, type, status);
-    r->ended = true;
-}
-
-static bool response_next(void *stream, struct buf *to)
-{
-    struct response *r = stream;
-    double seconds = r->call.exchange->server->options.keep_alive_seconds;
-    r->out = to;
-    if (!r->begun) {
-        r->begun = true;
-        send_response(r, "response.created", "in_progress");
-        send_response(r, "response.in_progress", "in_progress");
-        return !r->failed;
-    }
-    enum generation_state state = generation_next(r->call.generation, seconds, on_piece, r);
-    if (state == GENERATION_IDLE) buf_append(to, ": keep-alive\n\n", 14);
-    if (state == GENERATION_DONE) send_end(r);
-    return !r->ended && !r->failed;
 }
 
 /* ---- handlers ------------------------------------------------------------------------------ */
 
-static bool start(struct response *r, struct exchange *x, struct api_error *error)
+static bool start(struct call *call, struct exchange *x, struct api_error *error)
 {
+    struct response *r = (struct response *)call;
     r->store = true;
-    return call_begin(&r->call, x, "resp_", error) &&
-           responses_in(&r->call.params, r->call.body, x->server->store, x->owner, &r->items,
-                        error) &&
-           in_bool(r->call.body, "", "store", &r->store, error) &&
-           generation_start(&r->call.generation, x->server, &r->call.params, x->fd, error);
+    return call_begin(call, x, "resp_", error) &&
+           responses_in(&call->params, call->body, x->server->store, x->owner, &r->items, error) &&
+           in_bool(call->body, "", "store", &r->store, error) &&
+           generation_start(&call->generation, x->server, &call->params, x->fd, error);
+}
+
+static void write_answer(struct json_out *out, struct call *call)
+{
+    write_response(out, call, response_status(call));
+    if (!out->failed) keep((struct response *)call, out->buf->data);
 }
 
 void handle_responses(struct exchange *x)
 {
-    struct api_error error = {0};
-    struct json_out out = {.buf = &x->out};
-    struct response *r = array_new_zero(1, sizeof *r);
-    bool ok = (r || api_fail_memory(&error)) && start(r, x, &error);
-    if (ok && r->call.params.stream) {
-        answer_stream(x, response_next, response_free, r);
-        return;
-    }
-    if (!ok) {
-        answer_error(x, &error);
-    } else if (call_wait(&r->call)) {
-        write_response(&out, &r->call, response_status(&r->call));
-        if (!out.failed) keep(r, x->out.data);
-        answer_written(x, &out);
-    }
-    response_free(r);
+    static const struct api api = {.size = sizeof(struct response),
+                                   .start = start,
+                                   .release = response_release,
+                                   .write = write_answer,
+                                   .begin = send_begin,
+                                   .on_piece = on_piece,
+                                   .end = send_end};
+    call_answer(x, &api);
 }
 
 static const char *id_of(const struct exchange *x)

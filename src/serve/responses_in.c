@@ -16,36 +16,21 @@ struct reader {
     size_t n_finals; /* reasoning before this item is left out */
 };
 
-static struct vinci_text buf_text(const struct buf *buf)
-{
-    return (struct vinci_text){buf->data ? buf->data : "", buf->size};
-}
-
-static const char *str(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
-static bool is(const char *text, const char *word)
-{
-    return text && strcmp(text, word) == 0;
-}
-
 /* An item without a type is a message. */
 static const char *type_of(const json_t *item)
 {
-    const char *type = str(item, "type");
+    const char *type = in_word(item, "type");
     return type ? type : "message";
 }
 
 static bool is_call(const json_t *item)
 {
-    return is(type_of(item), "function_call") || is(type_of(item), "custom_tool_call");
+    return word_is(type_of(item), "function_call") || word_is(type_of(item), "custom_tool_call");
 }
 
 static bool is_answer(const json_t *item)
 {
-    return is(type_of(item), "message") && is(str(item, "role"), "assistant");
+    return word_is(type_of(item), "message") && word_is(in_word(item, "role"), "assistant");
 }
 
 /* ---- tools --------------------------------------------------------------------------------- */
@@ -59,11 +44,11 @@ static bool read_tools(struct reader *r, const json_t *body)
     for (size_t i = 0; i < json_array_size(tools); i++) {
         char where[32];
         const json_t *tool = json_array_get(tools, i);
-        bool custom = is(str(tool, "type"), "custom");
+        bool custom = word_is(in_word(tool, "type"), "custom");
         snprintf(where, sizeof where, "tools[%zu]", i);
-        if (!str(tool, "type"))
+        if (!in_word(tool, "type"))
             return api_bad(r->error, where, "Invalid '%s': it has no type", where);
-        if (!custom && !is(str(tool, "type"), "function")) continue;
+        if (!custom && !word_is(in_word(tool, "type"), "function")) continue;
         if (!params_add_tool(r->params, tool, custom, where, r->error)) return false;
     }
     return in_bool(body, "", "parallel_tool_calls", &r->params->parallel_calls, r->error);
@@ -73,16 +58,14 @@ static bool read_tool_choice(struct reader *r, const json_t *body)
 {
     const json_t *choice = in_member(body, "tool_choice");
     struct params *params = r->params;
-    const char *word = json_string_value(choice), *type = str(choice, "type");
-    if (!choice || is(word, "auto")) return true;
-    if (is(type, "allowed_tools")) word = str(choice, "mode");
-    if (is(word, "none")) params->tool_choice = TOOL_CHOICE_NONE;
-    else if (is(word, "required")) params->tool_choice = TOOL_CHOICE_REQUIRED;
-    else if ((is(type, "function") || is(type, "custom")) && str(choice, "name") &&
-             strlen(str(choice, "name")) <= NAME_MAX_BYTES) {
-        params->tool_choice = TOOL_CHOICE_NAMED;
-        snprintf(params->named_tool, sizeof params->named_tool, "%s", str(choice, "name"));
-    } else if (!type && !is(word, "auto"))
+    const char *word = json_string_value(choice), *type = in_word(choice, "type");
+    if (!choice || word_is(word, "auto")) return true;
+    if (word_is(type, "allowed_tools")) word = in_word(choice, "mode");
+    if (word_is(word, "none")) params->tool_choice = TOOL_CHOICE_NONE;
+    else if (word_is(word, "required")) params->tool_choice = TOOL_CHOICE_REQUIRED;
+    else if (word_is(type, "function") || word_is(type, "custom"))
+        params_choose_tool(params, in_word(choice, "name"));
+    else if (!type && !word_is(word, "auto"))
         return api_bad(r->error, "tool_choice",
                        "Invalid 'tool_choice': expected auto, none, required or "
                        "{\"type\": \"function\", \"name\": ...}");
@@ -95,18 +78,18 @@ static bool read_message(struct reader *r, const json_t *item, const char *where
 {
     struct buf text = {0};
     char param[160];
-    const char *role = str(item, "role");
+    const char *role = in_word(item, "role");
     bool ok = false;
     snprintf(param, sizeof param, "%s.content", where);
     if (!params_read_content(json_object_get(item, "content"),
                              "input_text|output_text|text|refusal|summary_text", param, &text,
                              r->error))
         goto cleanup;
-    if (is(role, "system") || is(role, "developer"))
+    if (word_is(role, "system") || word_is(role, "developer"))
         ok = params_add_instructions(r->params, buf_text(&text), r->error);
-    else if (is(role, "user"))
+    else if (word_is(role, "user"))
         ok = params_add_user(r->params, (struct vinci_text){NULL, 0}, buf_text(&text), r->error);
-    else if (is(role, "assistant"))
+    else if (word_is(role, "assistant"))
         ok = params_add_answer(r->params, buf_text(&text), before_call, r->error);
     else
         api_bad(r->error, where,
@@ -131,10 +114,10 @@ static bool read_reasoning(struct reader *r, const json_t *item, const char *whe
 
 static bool read_call(struct reader *r, const json_t *item, const char *where)
 {
-    bool custom = is(type_of(item), "custom_tool_call");
+    bool custom = word_is(type_of(item), "custom_tool_call");
     struct vinci_text name = json_text(json_object_get(item, "name"));
     struct vinci_text text = json_text(json_object_get(item, custom ? "input" : "arguments"));
-    const char *id = str(item, "call_id");
+    const char *id = in_word(item, "call_id");
     if (!id || !name.data || !name_is_valid(&name))
         return api_bad(r->error, where,
                        "Invalid '%s': expected a call_id, and a name of letters, digits, '_', '-' "
@@ -149,7 +132,7 @@ static bool read_output(struct reader *r, const json_t *item, const char *where)
 {
     struct buf text = {0};
     char param[160];
-    const char *id = str(item, "call_id");
+    const char *id = in_word(item, "call_id");
     struct vinci_text name = json_text(id ? json_object_get(r->calls, id) : NULL);
     snprintf(param, sizeof param, "%s.output", where);
     if (!name.data)
@@ -171,10 +154,10 @@ static bool read_item(struct reader *r, const json_t *items, size_t i)
     if (!json_is_object(item))
         return api_bad(r->error, where, "Invalid '%s': expected an object, got %s", where,
                        json_kind(item));
-    if (is(type, "message")) return read_message(r, item, where, i >= r->n_finals);
-    if (is(type, "reasoning")) return i < r->n_finals || read_reasoning(r, item, where);
+    if (word_is(type, "message")) return read_message(r, item, where, i >= r->n_finals);
+    if (word_is(type, "reasoning")) return i < r->n_finals || read_reasoning(r, item, where);
     if (is_call(item)) return read_call(r, item, where);
-    if (is(type, "function_call_output") || is(type, "custom_tool_call_output"))
+    if (word_is(type, "function_call_output") || word_is(type, "custom_tool_call_output"))
         return read_output(r, item, where);
     return true; /* of a kind that the model knows nothing of */
 }
@@ -210,12 +193,12 @@ static bool append_input(json_t *items, const json_t *input, struct store *store
     json_array_foreach((json_t *)input, i, item)
     {
         json_t *found = NULL;
-        if (is(str(item, "type"), "item_reference")) {
-            found = store && str(item, "id") ? store_item(store, str(item, "id"), owner) : NULL;
+        if (word_is(in_word(item, "type"), "item_reference")) {
+            const char *id = in_word(item, "id");
+            found = store && id ? store_item(store, id, owner) : NULL;
             if (!found)
                 return api_fail(error, 404, "input", "item_not_found",
-                                "Item '%.60s' is not (or no longer) kept here.",
-                                str(item, "id") ? str(item, "id") : "");
+                                "Item '%.60s' is not (or no longer) kept here.", id ? id : "");
             item = found;
         }
         int failed = json_array_append(items, item);
@@ -285,7 +268,8 @@ bool responses_in(struct params *params, const json_t *body, struct store *store
         gather(items, body, store, owner, error) && read_conversation(&r, body, *items);
     for (size_t i = 0; ok && i < json_array_size(json_object_get(body, "include")); i++) {
         const json_t *wanted = json_array_get(json_object_get(body, "include"), i);
-        if (is(json_string_value(wanted), "message.output_text.logprobs")) params->logprobs = true;
+        if (word_is(json_string_value(wanted), "message.output_text.logprobs"))
+            params->logprobs = true;
     }
     if (params->top_logprobs) params->logprobs = true;
     if (ok && params->n != 1) ok = api_bad(error, "n", "'n' is not supported here");

@@ -106,23 +106,21 @@ static void write_settings(struct json_out *out, const struct call *call)
     out_end(out, '}');
 }
 
-static void write_usage(struct json_out *out, struct call *call)
+static void write_usage(struct json_out *out, const struct usage *usage)
 {
-    struct usage usage;
-    call_usage(call, &usage);
     out_key(out, "usage");
     out_begin(out, '{');
-    out_key_int(out, "input_tokens", (int64_t)usage.n_prompt);
+    out_key_int(out, "input_tokens", (int64_t)usage->n_prompt);
     out_key(out, "input_tokens_details");
     out_begin(out, '{');
-    out_key_int(out, "cached_tokens", (int64_t)usage.n_cached);
+    out_key_int(out, "cached_tokens", (int64_t)usage->n_cached);
     out_end(out, '}');
-    out_key_int(out, "output_tokens", (int64_t)usage.n_generated);
+    out_key_int(out, "output_tokens", (int64_t)usage->n_generated);
     out_key(out, "output_tokens_details");
     out_begin(out, '{');
-    out_key_int(out, "reasoning_tokens", (int64_t)usage.n_reasoning);
+    out_key_int(out, "reasoning_tokens", (int64_t)usage->n_reasoning);
     out_end(out, '}');
-    out_key_int(out, "total_tokens", (int64_t)(usage.n_prompt + usage.n_generated));
+    out_key_int(out, "total_tokens", (int64_t)(usage->n_prompt + usage->n_generated));
     out_end(out, '}');
 }
 
@@ -147,7 +145,7 @@ static void write_reasons(struct json_out *out, const struct call *call, const c
     }
 }
 
-void write_response(struct json_out *out, struct call *call, const char *status)
+void write_response(struct json_out *out, const struct call *call, const char *status)
 {
     bool ended = strcmp(status, "in_progress") != 0;
     const struct choice *choice = &call->generation->choices[0];
@@ -165,7 +163,7 @@ void write_response(struct json_out *out, struct call *call, const char *status)
         write_item(out, call, &choice->items[i], true);
     out_end(out, ']');
     write_settings(out, call);
-    if (ended) write_usage(out, call);
+    if (ended) write_usage(out, &call->usage);
     else out_key_null(out, "usage");
     out_end(out, '}');
 }

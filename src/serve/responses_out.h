@@ -12,7 +12,7 @@ void write_part(struct json_out *out, const struct call *call, const struct item
 
 /* `status`: "in_progress", "completed", "incomplete", "failed". Usage and output are written unless
  * in progress. */
-void write_response(struct json_out *out, struct call *call, const char *status);
+void write_response(struct json_out *out, const struct call *call, const char *status);
 
 /* How the call ended. */
 const char *response_status(const struct call *call);

@@ -185,9 +185,7 @@ static bool origin_is_allowed(const struct exchange *x, const char **cross)
     }
     const char *name = strstr(origin, "://");
     if (!name || !host || strcasecmp(name + 3, host) != 0) return false;
-    bool loopback = strncmp(options->host, "127.", 4) == 0 || strcmp(options->host, "::1") == 0 ||
-                    strcmp(options->host, "localhost") == 0;
-    return !loopback || is_loopback_name(host);
+    return !serve_is_local(options) || is_loopback_name(host);
 }
 
 static bool check_key(struct exchange *x, struct api_error *error)
@@ -289,24 +287,27 @@ void routes_add_headers(const struct exchange *x, struct MHD_Response *response)
     MHD_add_response_header(response, "Access-Control-Max-Age", "600");
 }
 
+static bool model_not_found(const struct exchange *x, const char *name, struct api_error *error)
+{
+    return api_fail(error, 404, "model", "model_not_found",
+                    "The model '%.100s' does not exist here; '%s' does.", name,
+                    x->server->names[0]);
+}
+
 bool check_model(struct exchange *x, const json_t *body, struct api_error *error)
 {
     const char *name = NULL;
     if (!in_str(body, "", "model", &name, error)) return false;
-    if (!name || server_has_model(x->server, name)) {
-        struct vinci_utf8_stream stream = {0};
-        char shown[3 * (sizeof x->model + 4)];
-        if (!name) name = x->server->names[0];
-        size_t n = strlen(name);
-        if (n > sizeof x->model / 3 - 4) n = sizeof x->model / 3 - 4;
-        n = vinci_utf8_stream_next(&stream, name, n, true, shown);
-        memcpy(x->model, shown, n);
-        x->model[n] = '\0';
-        return true;
-    }
-    return api_fail(error, 404, "model", "model_not_found",
-                    "The model '%.100s' does not exist here; '%s' does.", name,
-                    x->server->names[0]);
+    if (name && !server_has_model(x->server, name)) return model_not_found(x, name, error);
+    struct vinci_utf8_stream stream = {0};
+    char shown[3 * (sizeof x->model + 4)];
+    if (!name) name = x->server->names[0];
+    size_t n = strlen(name);
+    if (n > sizeof x->model / 3 - 4) n = sizeof x->model / 3 - 4;
+    n = vinci_utf8_stream_next(&stream, name, n, true, shown);
+    memcpy(x->model, shown, n);
+    x->model[n] = '\0';
+    return true;
 }
 
 /* ---- small answers ------------------------------------------------------------------------- */
@@ -342,8 +343,7 @@ static void handle_model(struct exchange *x)
     struct json_out out = {.buf = &x->out};
     struct api_error error;
     if (!server_has_model(x->server, name)) {
-        api_fail(&error, 404, "model", "model_not_found",
-                 "The model '%.100s' does not exist here; '%s' does.", name, x->server->names[0]);
+        model_not_found(x, name, &error);
         answer_error(x, &error);
         return;
     }
@@ -393,7 +393,7 @@ static void handle_metrics(struct exchange *x)
 {
     struct server *server = x->server;
     struct vinci_engine_info info;
-    struct api_error error;
+    struct json_out out = {.buf = &x->out};
     struct loop_state state;
     loop_state(server->loop, &state);
     vinci_engine_info(server->engine, &info);
@@ -408,11 +408,9 @@ static void handle_metrics(struct exchange *x)
         .n_preempted = info.n_preempted,
         .n_steps = info.n_steps,
     };
-    x->status = 200;
     x->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    if (metrics_write(&server->metrics, &now, &x->out)) return;
-    api_fail_memory(&error);
-    answer_error(x, &error);
+    out.failed = !metrics_write(&server->metrics, &now, &x->out);
+    answer_written(x, &out);
 }
 
 static void handle_asset(struct exchange *x)

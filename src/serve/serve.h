@@ -3,6 +3,7 @@
  *   http.c         connections, bodies, limits, streams          (libmicrohttpd)
  *   routes.c       paths to handlers, keys, origins; assets.c    files served as they are
  *   chat.c  responses.c  completions.c  messages.c  tokens.c     the APIs' answers, with *_in.c
+ *   call.c         the way of every answer, whole or streamed
  *   params.c       what every body becomes                       json_in.c  json_out.c
  *   generation.c   prompts out, tokens in, items                 logprobs.c
  *   loop.c         the engine's thread                           metrics.c  keys.c  store.c
@@ -36,6 +37,9 @@ struct serve_options {
 
 void serve_options_init(struct serve_options *options);
 
+/* Whether the host is a loopback address: only this machine reaches it. */
+bool serve_is_local(const struct serve_options *options);
+
 struct server;
 
 /* Listens and answers from here on. The engine and the tokenizer must outlive the server; nobody
@@ -56,7 +60,7 @@ void serve_drain(struct server *server);
 /* Nothing is under way. */
 bool serve_is_idle(struct server *server);
 
-/* The engine cannot go on: why; NULL while it can. */
+/* The engine cannot go on. */
 bool serve_has_failed(struct server *server);
 
 /* Ends everything, cancelling what is under way. Accepts NULL. */

@@ -27,6 +27,13 @@ void serve_options_init(struct serve_options *options)
     };
 }
 
+bool serve_is_local(const struct serve_options *options)
+{
+    const char *host = options->host;
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "localhost") == 0;
+}
+
 const char *server_date(const struct server *server, char text[16])
 {
     const char *fixed = server->options.date;

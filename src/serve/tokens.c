@@ -10,13 +10,10 @@ static bool tokenize(struct call *call, int32_t **ids, size_t *n_ids, struct api
     const struct server *server = call->exchange->server;
     struct vinci_text text = {NULL, 0};
     struct vinci_error err = {0};
-    char date[16];
-    size_t n_forced;
     bool special = false;
     if (in_member(call->body, "messages"))
         return chat_in_conversation(&call->params, call->body, error) &&
-               params_render(&call->params, server->tokenizer, server_date(server, date), ids,
-                             n_ids, &n_forced, error);
+               call_render(call, ids, n_ids, error);
     if (!in_text(call->body, "", "prompt", &text, error) ||
         (!text.data && !in_text(call->body, "", "content", &text, error)) ||
         !in_bool(call->body, "", "parse_special", &special, error))
