@@ -336,7 +336,6 @@ aclnnStatus op_launch(const char *name, void *workspace, uint64_t size, aclOpExe
         work_range(work, view_begin(v), view_end(v), v->output);
         l->bytes += (uint64_t)view_elements(v) * type_bits(v->dtype) / 8;
     }
-    work->bytes = l->bytes;
     if (o->workspace) work_range(work, l->workspace, l->workspace + o->workspace, true);
     if (o->workspace > sim_count.workspace_largest) sim_count.workspace_largest = o->workspace;
     o->launched = true;
