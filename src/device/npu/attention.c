@@ -220,7 +220,7 @@ static void group_attention(struct npu_device *device, const struct attention_gr
 static void fused_attention(struct npu_device *device, const struct kv_pool *pool, uint32_t layer,
                             int kind, const void *sinks, struct device_buffer *out)
 {
-    enum { CAUSAL = 3, BAND = 4, MASK = 2048 };
+    enum { CAUSAL = 3, BAND = 4, MASK = NPU_MASK_SIDE };
     const struct model_config *config = device->config;
     const struct step_inputs *in = &device->in;
     int64_t heads = config->n_heads, kv = config->n_kv_heads, d = config->head_dim, n = in->n_rows;
