@@ -240,9 +240,7 @@ static void test_operator_fails(void **state)
         vinci_session_close(session);
         session = new_session(engine);
         npu_fail(calls[i]);
-        enum vinci_status status = VINCI_OK;
-        for (int t = 0; t < 7 && status == VINCI_OK; t += 7)
-            status = vinci_session_append(session, tokens, 7, NULL, logits, &err);
+        enum vinci_status status = vinci_session_append(session, tokens, 7, NULL, logits, &err);
         npu_fail(NULL);
         assert_int_equal(status, VINCI_DEVICE);
         print_message("%-28s %s\n", calls[i], err.text);

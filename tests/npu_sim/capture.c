@@ -38,7 +38,6 @@ struct model {
     size_t n_ranges;
     struct group **groups;
     size_t n_groups;
-    uint64_t bytes;
     void *token; /* device memory that replays read and updates write: their order is checked */
     struct model *next; /* active ones */
 };
@@ -71,7 +70,6 @@ void capture_add(struct model *m, struct stream *s, struct work *work)
         if (!m->works) sim_give_up("the host is out of memory");
     }
     m->works[m->n++] = (struct captured){work, s->index, s->clock};
-    m->bytes += work->bytes;
 }
 
 aclError capture_wait(struct stream *s, struct event *e)
@@ -90,8 +88,7 @@ aclError capture_wait(struct stream *s, struct event *e)
         m->joined[m->n_joined++] = s;
         if (s->update) return sim_error(RT_STREAM_CAPTURE_UNMATCHED, "a task update is open");
     }
-    for (int i = 0; i < NPU_SIM_STREAMS; i++)
-        if (s->clock.time[i] < e->clock.time[i]) s->clock.time[i] = e->clock.time[i];
+    clock_join(&s->clock, &e->clock);
     return SUCCESS;
 }
 

@@ -18,9 +18,8 @@ static uint64_t alive[N_HANDLES];
 const char *handle_name(enum handle_kind kind)
 {
     static const char *const names[N_HANDLES] = {
-        "aclTensor",      "aclScalar",     "aclIntArray",   "aclFloatArray", "aclBoolArray",
-        "aclTensorList",  "aclScalarList", "executor",      "stream",        "event",
-        "captured model", "task group",    "pinned memory", "context"};
+        "aclTensor", "aclScalar", "aclIntArray", "aclFloatArray",  "aclBoolArray", "aclTensorList",
+        "executor",  "stream",    "event",       "captured model", "task group",   "pinned memory"};
     return names[kind];
 }
 

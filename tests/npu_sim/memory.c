@@ -42,7 +42,7 @@ static struct region {
 static uint64_t serials;
 struct clock host_clock;
 
-static uint64_t memory_total(void)
+uint64_t memory_total(void)
 {
     return sim_number("NPU_SIM_MEMORY", 64ull << 30);
 }

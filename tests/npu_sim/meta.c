@@ -18,7 +18,7 @@ static void tensor_init(aclTensor *t, const int64_t *viewDims, uint64_t viewDims
     *v = (struct view){.dtype = dataType, .format = format, .offset = offset};
     v->address = (uint64_t)(uintptr_t)tensorData;
     v->n_dims = viewDimsNum > MAX_DIMS ? 0 : (int)viewDimsNum;
-    t->n_storage = storageDimsNum > MAX_DIMS ? 0 : (int)storageDimsNum;
+    int n_storage = storageDimsNum > MAX_DIMS ? 0 : (int)storageDimsNum;
     if (viewDimsNum > MAX_DIMS || storageDimsNum > MAX_DIMS) t->fault = "more than 8 dimensions";
     if (!type_bits(dataType)) t->fault = "a data type that Atlas A2 has not";
     if (format < 0 || format > ACL_FORMAT_NCL) t->fault = "no valid format";
@@ -33,8 +33,7 @@ static void tensor_init(aclTensor *t, const int64_t *viewDims, uint64_t viewDims
         last += (viewDims[i] - 1) * v->strides[i];
     }
     v->storage = 1;
-    for (int i = 0; i < t->n_storage; i++) {
-        t->storage[i] = storageDims[i];
+    for (int i = 0; i < n_storage; i++) {
         if (storageDims[i] < 0) t->fault = "a negative storage dimension";
         v->storage *= storageDims[i];
     }

@@ -259,21 +259,23 @@ aclnnStatus op_done(op *o, void (*run)(const struct plan *, const struct view *)
 struct launch {
     struct plan *plan;
     uint64_t workspace, workspace_size, bytes;
-    size_t n_views;
-    struct view views[];
+    struct view views[]; /* of the executor */
 };
+
+static void overwrite_workspace(const struct launch *l, int byte)
+{
+    if (l->workspace_size)
+        memset(sim_memory(l->workspace), byte,
+               l->workspace_size < 1 << 20 ? l->workspace_size : 1 << 20);
+}
 
 static void launch_run(void *data)
 {
     const struct launch *l = data;
-    if (l->workspace_size)
-        memset(sim_memory(l->workspace), 0xCC,
-               l->workspace_size < 1 << 20 ? l->workspace_size : 1 << 20);
+    overwrite_workspace(l, 0xCC);
     operator_bytes = 0;
     l->plan->run(l->plan, l->views);
-    if (l->workspace_size)
-        memset(sim_memory(l->workspace), 0x33,
-               l->workspace_size < 1 << 20 ? l->workspace_size : 1 << 20);
+    overwrite_workspace(l, 0x33);
     sim_count_operator(l->plan->name, operator_bytes ? operator_bytes : l->bytes);
 }
 
@@ -326,17 +328,15 @@ aclnnStatus op_launch(const char *name, void *workspace, uint64_t size, aclOpExe
     __atomic_add_fetch(&o->plan->refs, 1, __ATOMIC_RELAXED);
     l->workspace = (uint64_t)(uintptr_t)workspace;
     l->workspace_size = o->workspace;
-    l->n_views = o->n_views;
     memcpy(l->views, o->views, o->n_views * sizeof *l->views);
     struct work *work = work_new(o->plan->name, launch_run, launch_drop, l);
     work->kernel = true;
-    for (size_t i = 0; i < l->n_views; i++) {
-        const struct view *v = &l->views[i];
+    for (size_t i = 0; i < o->n_views; i++) {
+        const struct view *v = &o->views[i];
         if (!v->present) continue;
         work_range(work, view_begin(v), view_end(v), v->output);
         l->bytes += (uint64_t)view_elements(v) * type_bits(v->dtype) / 8;
     }
-    work->bytes = l->bytes;
     if (o->workspace) work_range(work, l->workspace, l->workspace + o->workspace, true);
     if (o->workspace > sim_count.workspace_largest) sim_count.workspace_largest = o->workspace;
     o->launched = true;

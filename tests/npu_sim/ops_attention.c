@@ -2,20 +2,20 @@
  * or paged cache, with window masks and, in V4, learnable sinks.
  *
  * float32 inside; scores and weights are not rounded to the inputs' type, as innerPrecise 0
- * promises high precision. Refused is what the documents and host code of the chosen version refuse
- * on Atlas A2: before 8.5   sinks only in TND and NTD_TND, bf16, D 64 or 128; pages of a multiple
- * of 128 from 8.5     sinks also in BSH, BSND, BNSD; fp16; pages of a multiple of 16 before 8.3 TND
- * only with D 128 or 192 A row that may see no key is zero. */
+ * promises high precision. A row that may see no key is zero. Refused is what the documents and
+ * host code of the chosen version refuse on Atlas A2:
+ *
+ *   before 8.3   TND only with D 128 or 192
+ *   before 8.5   sinks only in TND and NTD_TND, bf16, D 64 or 128; pages of a multiple of 128
+ *   from 8.5     sinks also in BSH, BSND, BNSD; fp16; pages of a multiple of 16 */
 #include "sim.h"
 #include <math.h>
 #include <string.h>
 
-enum { Q, K, V, MASK, BLOCKS, SINK, OUT, LSE, N_TENSORS };
+enum { Q, K, V, MASK, BLOCKS, SINK, OUT, LSE };
 enum { WORKSPACE = 16384, MASK_SIDE = 2048 };
 
 struct fia {
-    const char *name;
-    int version;
     const aclTensor *query;
     const aclTensorList *key, *value;
     const aclTensor *mask;
@@ -181,8 +181,7 @@ static void run_attention(const struct plan *plan, const struct view *views)
 
 /* ---- checks ---- */
 
-static void check_lengths(op *o, const struct fia *f, const struct view *q, const struct view *k,
-                          bool paged)
+static void check_lengths(op *o, const struct view *q, const struct view *k, bool paged)
 {
     const int64_t *n_q = o->plan->ints[0], *n_kv = o->plan->ints[1];
     uint64_t batch = o->plan->n_ints[0], batch_kv = o->plan->n_ints[1];
@@ -221,7 +220,6 @@ static void check_lengths(op *o, const struct fia *f, const struct view *q, cons
                     (long long)n_kv[b], (long long)longest_k);
         o->plan->i[I_BATCH] = n;
     }
-    (void)f;
 }
 
 static void check_pages(op *o, const struct fia *f, const struct view *k, const struct view *v,
@@ -323,15 +321,13 @@ static int64_t check_query(op *o, const struct fia *f, const struct view *q, con
     return d;
 }
 
-static void check_contiguous(op *o, const struct fia *f, const struct view *q, const struct view *k,
-                             int64_t d)
+static void check_contiguous(op *o, const struct view *q, const struct view *k, int64_t d)
 {
     int64_t layout = o->plan->i[I_LAYOUT], kv = o->plan->i[I_KV_HEADS];
     if (layout == TND) op_shape(o, k, 3, (int64_t)-1, kv, d);
     if (layout == BSH) op_shape(o, k, 3, q->dims[0], (int64_t)-1, kv * d);
     if (layout == BSND) op_shape(o, k, 4, q->dims[0], (int64_t)-1, kv, d);
     if (layout == BNSD) op_shape(o, k, 4, q->dims[0], kv, (int64_t)-1, d);
-    (void)f;
 }
 
 static aclnnStatus attention(op *o, const struct fia *f, uint64_t *ws, aclOpExecutor **ex)
@@ -367,8 +363,8 @@ static aclnnStatus attention(op *o, const struct fia *f, uint64_t *ws, aclOpExec
     int64_t d = p[I_HEAD_DIM] = check_query(o, f, q, y);
     op_need(o, layout != TND || sim_cann() >= 83 || d == 128 || d == 192,
             "TND with D %lld before 8.3", (long long)d);
-    if (!o->status && !paged) check_contiguous(o, f, q, k, d), check_contiguous(o, f, q, v, d);
-    if (!o->status) check_lengths(o, f, q, k, paged);
+    if (!o->status && !paged) check_contiguous(o, q, k, d), check_contiguous(o, q, v, d);
+    if (!o->status) check_lengths(o, q, k, paged);
     if (!o->status && paged) check_pages(o, f, k, v, blocks, d);
     if (!o->status) check_mask(o, f, mask, q, k, paged);
     if (!o->status && sink->present) check_sink(o, f, sink, q, d);
@@ -382,144 +378,12 @@ static aclnnStatus attention(op *o, const struct fia *f, uint64_t *ws, aclOpExec
     return op_done(o, run_attention, WORKSPACE, ws, ex);
 }
 
-LAUNCH(aclnnFusedInferAttentionScoreV2)
-aclnnStatus sim_aclnnFusedInferAttentionScoreV2GetWorkspaceSize(
-    const aclTensor *query, const aclTensorList *key, const aclTensorList *value,
-    const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional,
-    const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional,
-    const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional,
-    const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional,
-    const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional,
-    const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional,
-    const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional,
-    const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional,
-    const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional,
-    const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional,
-    const aclIntArray *actualSharedPrefixLenOptional, int64_t numHeads, double scaleValue,
-    int64_t preTokens, int64_t nextTokens, char *inputLayout, int64_t numKeyValueHeads,
-    int64_t sparseMode, int64_t innerPrecise, int64_t blockSize, int64_t antiquantMode,
-    bool softmaxLseFlag, int64_t keyAntiquantMode, int64_t valueAntiquantMode,
-    const aclTensor *attentionOut, const aclTensor *softmaxLse, uint64_t *ws, aclOpExecutor **ex)
-{
-    op *o = op_new("aclnnFusedInferAttentionScoreV2");
-    op_null(o, "pseShift", pseShiftOptional);
-    op_null(o, "deqScale1", deqScale1Optional);
-    op_null(o, "quantScale1", quantScale1Optional);
-    op_null(o, "deqScale2", deqScale2Optional);
-    op_null(o, "quantScale2", quantScale2Optional);
-    op_null(o, "quantOffset2", quantOffset2Optional);
-    op_null(o, "antiquantScale", antiquantScaleOptional);
-    op_null(o, "antiquantOffset", antiquantOffsetOptional);
-    op_null(o, "queryPaddingSize", queryPaddingSizeOptional);
-    op_null(o, "kvPaddingSize", kvPaddingSizeOptional);
-    op_null(o, "keyAntiquantScale", keyAntiquantScaleOptional);
-    op_null(o, "keyAntiquantOffset", keyAntiquantOffsetOptional);
-    op_null(o, "valueAntiquantScale", valueAntiquantScaleOptional);
-    op_null(o, "valueAntiquantOffset", valueAntiquantOffsetOptional);
-    op_null(o, "keySharedPrefix", keySharedPrefixOptional);
-    op_null(o, "valueSharedPrefix", valueSharedPrefixOptional);
-    op_null(o, "actualSharedPrefixLen", actualSharedPrefixLenOptional);
-    op_need(o, antiquantMode == 0, "antiquantMode without quantisation");
-    (void)keyAntiquantMode;
-    (void)valueAntiquantMode;
-    struct fia f = {"aclnnFusedInferAttentionScoreV2",
-                    2,
-                    query,
-                    key,
-                    value,
-                    attenMaskOptional,
-                    actualSeqLengthsOptional,
-                    actualSeqLengthsKvOptional,
-                    blockTableOptional,
-                    NULL,
-                    numHeads,
-                    scaleValue,
-                    preTokens,
-                    nextTokens,
-                    inputLayout,
-                    numKeyValueHeads,
-                    sparseMode,
-                    innerPrecise,
-                    blockSize,
-                    softmaxLseFlag,
-                    attentionOut,
-                    softmaxLse};
-    return attention(o, &f, ws, ex);
-}
+/* ---- entry points ---- */
 
-LAUNCH(aclnnFusedInferAttentionScoreV3)
-aclnnStatus sim_aclnnFusedInferAttentionScoreV3GetWorkspaceSize(
-    const aclTensor *query, const aclTensorList *key, const aclTensorList *value,
-    const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional,
-    const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional,
-    const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional,
-    const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional,
-    const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional,
-    const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional,
-    const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional,
-    const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional,
-    const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional,
-    const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional,
-    const aclIntArray *actualSharedPrefixLenOptional, const aclTensor *queryRopeOptional,
-    const aclTensor *keyRopeOptional, const aclTensor *keyRopeAntiquantScaleOptional,
-    int64_t numHeads, double scaleValue, int64_t preTokens, int64_t nextTokens, char *inputLayout,
-    int64_t numKeyValueHeads, int64_t sparseMode, int64_t innerPrecise, int64_t blockSize,
-    int64_t antiquantMode, bool softmaxLseFlag, int64_t keyAntiquantMode,
-    int64_t valueAntiquantMode, const aclTensor *attentionOut, const aclTensor *softmaxLse,
-    uint64_t *ws, aclOpExecutor **ex)
-{
-    op *o = op_new("aclnnFusedInferAttentionScoreV3");
-    op_null(o, "pseShift", pseShiftOptional);
-    op_null(o, "deqScale1", deqScale1Optional);
-    op_null(o, "quantScale1", quantScale1Optional);
-    op_null(o, "deqScale2", deqScale2Optional);
-    op_null(o, "quantScale2", quantScale2Optional);
-    op_null(o, "quantOffset2", quantOffset2Optional);
-    op_null(o, "antiquantScale", antiquantScaleOptional);
-    op_null(o, "antiquantOffset", antiquantOffsetOptional);
-    op_null(o, "queryPaddingSize", queryPaddingSizeOptional);
-    op_null(o, "kvPaddingSize", kvPaddingSizeOptional);
-    op_null(o, "keyAntiquantScale", keyAntiquantScaleOptional);
-    op_null(o, "keyAntiquantOffset", keyAntiquantOffsetOptional);
-    op_null(o, "valueAntiquantScale", valueAntiquantScaleOptional);
-    op_null(o, "valueAntiquantOffset", valueAntiquantOffsetOptional);
-    op_null(o, "keySharedPrefix", keySharedPrefixOptional);
-    op_null(o, "valueSharedPrefix", valueSharedPrefixOptional);
-    op_null(o, "actualSharedPrefixLen", actualSharedPrefixLenOptional);
-    op_null(o, "queryRope", queryRopeOptional);
-    op_null(o, "keyRope", keyRopeOptional);
-    op_null(o, "keyRopeAntiquantScale", keyRopeAntiquantScaleOptional);
-    op_need(o, antiquantMode == 0, "antiquantMode without quantisation");
-    (void)keyAntiquantMode;
-    (void)valueAntiquantMode;
-    struct fia f = {"aclnnFusedInferAttentionScoreV3",
-                    3,
-                    query,
-                    key,
-                    value,
-                    attenMaskOptional,
-                    actualSeqLengthsOptional,
-                    actualSeqLengthsKvOptional,
-                    blockTableOptional,
-                    NULL,
-                    numHeads,
-                    scaleValue,
-                    preTokens,
-                    nextTokens,
-                    inputLayout,
-                    numKeyValueHeads,
-                    sparseMode,
-                    innerPrecise,
-                    blockSize,
-                    softmaxLseFlag,
-                    attentionOut,
-                    softmaxLse};
-    return attention(o, &f, ws, ex);
-}
-
-LAUNCH(aclnnFusedInferAttentionScoreV4)
-aclnnStatus sim_aclnnFusedInferAttentionScoreV4GetWorkspaceSize(
-    const aclTensor *query, const aclTensorList *key, const aclTensorList *value,
+/* The arguments of V4: each version only added to the one before. NULL and 0 stand for what an
+ * older one has not. */
+static aclnnStatus fused_infer_attention(
+    const char *name, const aclTensor *query, const aclTensorList *key, const aclTensorList *value,
     const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional,
     const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional,
     const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional,
@@ -539,7 +403,7 @@ aclnnStatus sim_aclnnFusedInferAttentionScoreV4GetWorkspaceSize(
     int64_t valueAntiquantMode, int64_t queryQuantMode, const aclTensor *attentionOut,
     const aclTensor *softmaxLse, uint64_t *ws, aclOpExecutor **ex)
 {
-    op *o = op_new("aclnnFusedInferAttentionScoreV4");
+    op *o = op_new(name);
     op_null(o, "pseShift", pseShiftOptional);
     op_null(o, "deqScale1", deqScale1Optional);
     op_null(o, "quantScale1", quantScale1Optional);
@@ -565,27 +429,129 @@ aclnnStatus sim_aclnnFusedInferAttentionScoreV4GetWorkspaceSize(
     (void)keyAntiquantMode;
     (void)valueAntiquantMode;
     (void)queryQuantMode;
-    struct fia f = {"aclnnFusedInferAttentionScoreV4",
-                    4,
-                    query,
-                    key,
-                    value,
-                    attenMaskOptional,
-                    actualSeqLengthsOptional,
-                    actualSeqLengthsKvOptional,
-                    blockTableOptional,
-                    learnableSinkOptional,
-                    numHeads,
-                    scaleValue,
-                    preTokens,
-                    nextTokens,
-                    inputLayout,
-                    numKeyValueHeads,
-                    sparseMode,
-                    innerPrecise,
-                    blockSize,
-                    softmaxLseFlag,
-                    attentionOut,
-                    softmaxLse};
+    struct fia f = {.query = query,
+                    .key = key,
+                    .value = value,
+                    .mask = attenMaskOptional,
+                    .lengths = actualSeqLengthsOptional,
+                    .lengths_kv = actualSeqLengthsKvOptional,
+                    .blocks = blockTableOptional,
+                    .sink = learnableSinkOptional,
+                    .heads = numHeads,
+                    .scale = scaleValue,
+                    .pre_tokens = preTokens,
+                    .next_tokens = nextTokens,
+                    .layout = inputLayout,
+                    .kv_heads = numKeyValueHeads,
+                    .sparse_mode = sparseMode,
+                    .inner_precise = innerPrecise,
+                    .block_size = blockSize,
+                    .lse_flag = softmaxLseFlag,
+                    .out = attentionOut,
+                    .lse = softmaxLse};
     return attention(o, &f, ws, ex);
+}
+
+LAUNCH(aclnnFusedInferAttentionScoreV2)
+aclnnStatus sim_aclnnFusedInferAttentionScoreV2GetWorkspaceSize(
+    const aclTensor *query, const aclTensorList *key, const aclTensorList *value,
+    const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional,
+    const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional,
+    const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional,
+    const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional,
+    const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional,
+    const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional,
+    const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional,
+    const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional,
+    const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional,
+    const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional,
+    const aclIntArray *actualSharedPrefixLenOptional, int64_t numHeads, double scaleValue,
+    int64_t preTokens, int64_t nextTokens, char *inputLayout, int64_t numKeyValueHeads,
+    int64_t sparseMode, int64_t innerPrecise, int64_t blockSize, int64_t antiquantMode,
+    bool softmaxLseFlag, int64_t keyAntiquantMode, int64_t valueAntiquantMode,
+    const aclTensor *attentionOut, const aclTensor *softmaxLse, uint64_t *ws, aclOpExecutor **ex)
+{
+    return fused_infer_attention(
+        "aclnnFusedInferAttentionScoreV2", query, key, value, pseShiftOptional, attenMaskOptional,
+        actualSeqLengthsOptional, actualSeqLengthsKvOptional, deqScale1Optional,
+        quantScale1Optional, deqScale2Optional, quantScale2Optional, quantOffset2Optional,
+        antiquantScaleOptional, antiquantOffsetOptional, blockTableOptional,
+        queryPaddingSizeOptional, kvPaddingSizeOptional, keyAntiquantScaleOptional,
+        keyAntiquantOffsetOptional, valueAntiquantScaleOptional, valueAntiquantOffsetOptional,
+        keySharedPrefixOptional, valueSharedPrefixOptional, actualSharedPrefixLenOptional, NULL,
+        NULL, NULL, NULL, NULL, numHeads, scaleValue, preTokens, nextTokens, inputLayout,
+        numKeyValueHeads, sparseMode, innerPrecise, blockSize, antiquantMode, softmaxLseFlag,
+        keyAntiquantMode, valueAntiquantMode, 0, attentionOut, softmaxLse, ws, ex);
+}
+
+LAUNCH(aclnnFusedInferAttentionScoreV3)
+aclnnStatus sim_aclnnFusedInferAttentionScoreV3GetWorkspaceSize(
+    const aclTensor *query, const aclTensorList *key, const aclTensorList *value,
+    const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional,
+    const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional,
+    const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional,
+    const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional,
+    const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional,
+    const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional,
+    const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional,
+    const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional,
+    const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional,
+    const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional,
+    const aclIntArray *actualSharedPrefixLenOptional, const aclTensor *queryRopeOptional,
+    const aclTensor *keyRopeOptional, const aclTensor *keyRopeAntiquantScaleOptional,
+    int64_t numHeads, double scaleValue, int64_t preTokens, int64_t nextTokens, char *inputLayout,
+    int64_t numKeyValueHeads, int64_t sparseMode, int64_t innerPrecise, int64_t blockSize,
+    int64_t antiquantMode, bool softmaxLseFlag, int64_t keyAntiquantMode,
+    int64_t valueAntiquantMode, const aclTensor *attentionOut, const aclTensor *softmaxLse,
+    uint64_t *ws, aclOpExecutor **ex)
+{
+    return fused_infer_attention(
+        "aclnnFusedInferAttentionScoreV3", query, key, value, pseShiftOptional, attenMaskOptional,
+        actualSeqLengthsOptional, actualSeqLengthsKvOptional, deqScale1Optional,
+        quantScale1Optional, deqScale2Optional, quantScale2Optional, quantOffset2Optional,
+        antiquantScaleOptional, antiquantOffsetOptional, blockTableOptional,
+        queryPaddingSizeOptional, kvPaddingSizeOptional, keyAntiquantScaleOptional,
+        keyAntiquantOffsetOptional, valueAntiquantScaleOptional, valueAntiquantOffsetOptional,
+        keySharedPrefixOptional, valueSharedPrefixOptional, actualSharedPrefixLenOptional,
+        queryRopeOptional, keyRopeOptional, keyRopeAntiquantScaleOptional, NULL, NULL, numHeads,
+        scaleValue, preTokens, nextTokens, inputLayout, numKeyValueHeads, sparseMode, innerPrecise,
+        blockSize, antiquantMode, softmaxLseFlag, keyAntiquantMode, valueAntiquantMode, 0,
+        attentionOut, softmaxLse, ws, ex);
+}
+
+LAUNCH(aclnnFusedInferAttentionScoreV4)
+aclnnStatus sim_aclnnFusedInferAttentionScoreV4GetWorkspaceSize(
+    const aclTensor *query, const aclTensorList *key, const aclTensorList *value,
+    const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional,
+    const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional,
+    const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional,
+    const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional,
+    const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional,
+    const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional,
+    const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional,
+    const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional,
+    const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional,
+    const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional,
+    const aclIntArray *actualSharedPrefixLenOptional, const aclTensor *queryRopeOptional,
+    const aclTensor *keyRopeOptional, const aclTensor *keyRopeAntiquantScaleOptional,
+    const aclTensor *dequantScaleQueryOptional, const aclTensor *learnableSinkOptional,
+    int64_t numHeads, double scaleValue, int64_t preTokens, int64_t nextTokens, char *inputLayout,
+    int64_t numKeyValueHeads, int64_t sparseMode, int64_t innerPrecise, int64_t blockSize,
+    int64_t antiquantMode, bool softmaxLseFlag, int64_t keyAntiquantMode,
+    int64_t valueAntiquantMode, int64_t queryQuantMode, const aclTensor *attentionOut,
+    const aclTensor *softmaxLse, uint64_t *ws, aclOpExecutor **ex)
+{
+    return fused_infer_attention(
+        "aclnnFusedInferAttentionScoreV4", query, key, value, pseShiftOptional, attenMaskOptional,
+        actualSeqLengthsOptional, actualSeqLengthsKvOptional, deqScale1Optional,
+        quantScale1Optional, deqScale2Optional, quantScale2Optional, quantOffset2Optional,
+        antiquantScaleOptional, antiquantOffsetOptional, blockTableOptional,
+        queryPaddingSizeOptional, kvPaddingSizeOptional, keyAntiquantScaleOptional,
+        keyAntiquantOffsetOptional, valueAntiquantScaleOptional, valueAntiquantOffsetOptional,
+        keySharedPrefixOptional, valueSharedPrefixOptional, actualSharedPrefixLenOptional,
+        queryRopeOptional, keyRopeOptional, keyRopeAntiquantScaleOptional,
+        dequantScaleQueryOptional, learnableSinkOptional, numHeads, scaleValue, preTokens,
+        nextTokens, inputLayout, numKeyValueHeads, sparseMode, innerPrecise, blockSize,
+        antiquantMode, softmaxLseFlag, keyAntiquantMode, valueAntiquantMode, queryQuantMode,
+        attentionOut, softmaxLse, ws, ex);
 }

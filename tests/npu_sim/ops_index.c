@@ -348,19 +348,6 @@ aclnnStatus sim_aclnnCatGetWorkspaceSize(const aclTensorList *tensors, int64_t d
 
 /* ---- along an axis ---- */
 
-/* A view with the axis last, so that rows are dense once loaded. */
-static struct view axis_last(const struct view *v, int axis)
-{
-    struct view out = *v;
-    for (int i = axis; i + 1 < v->n_dims; i++) {
-        out.dims[i] = v->dims[i + 1];
-        out.strides[i] = v->strides[i + 1];
-    }
-    out.dims[v->n_dims - 1] = v->dims[axis];
-    out.strides[v->n_dims - 1] = v->strides[axis];
-    return out;
-}
-
 struct ranked {
     double value;
     int64_t index;
@@ -384,8 +371,8 @@ static int by_smallest(const void *a, const void *b)
 static void run_top(const struct plan *plan, const struct view *views)
 {
     int axis = (int)plan->i[1];
-    struct view in = axis_last(&views[0], axis), values = axis_last(&views[1], axis);
-    struct view indices = axis_last(&views[2], axis);
+    struct view in = view_axis_last(&views[0], axis), values = view_axis_last(&views[1], axis);
+    struct view indices = view_axis_last(&views[2], axis);
     int64_t k = plan->i[0], n = in.dims[in.n_dims - 1], rows = view_elements(&in) / n;
     double *x = load_f64(&in), *v = scratch((size_t)(rows * k) * sizeof *v);
     int64_t *at = scratch((size_t)(rows * k) * sizeof *at);

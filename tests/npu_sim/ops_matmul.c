@@ -339,13 +339,6 @@ static void run_grouped(const struct plan *plan, const struct view *views)
     operator_bytes = bytes;
 }
 
-struct gmm {
-    const aclTensorList *x, *weight, *bias, *scale, *offset, *antiquant_scale, *antiquant_offset;
-    const aclTensor *group_list;
-    int64_t split_item, group_type, group_list_type, act_type, max_groups;
-    const aclTensorList *out;
-};
-
 static void check_antiquant(op *o, const struct view *x, const struct view *w, const struct view *s,
                             const struct view *f)
 {
@@ -369,31 +362,54 @@ static void check_antiquant(op *o, const struct view *x, const struct view *w, c
         op_need(o, w->dims[2] % 2 == 0 && w->strides[2] == 1, "INT4: N must be even and inner");
 }
 
-static aclnnStatus grouped(op *o, const struct gmm *g, uint64_t *ws, aclOpExecutor **ex)
+/* The arguments of V4: V5 added a hint only. NULL and 0 stand for what V3 has not. */
+static aclnnStatus grouped(
+    const char *name, int version, const aclTensorList *x_list, const aclTensorList *weight,
+    const aclTensorList *biasOptional, const aclTensorList *scaleOptional,
+    const aclTensorList *offsetOptional, const aclTensorList *antiquantScaleOptional,
+    const aclTensorList *antiquantOffsetOptional, const aclTensorList *perTokenScaleOptional,
+    const aclTensor *groupListOptional, const aclTensorList *activationInputOptional,
+    const aclTensorList *activationQuantScaleOptional,
+    const aclTensorList *activationQuantOffsetOptional, int64_t splitItem, int64_t groupType,
+    int64_t groupListType, int64_t actType, const aclTensorList *out,
+    aclTensorList *activationFeatureOutOptional, aclTensorList *dynQuantScaleOutOptional,
+    uint64_t *ws, aclOpExecutor **ex)
 {
-    const struct view *x = op_list(o, "x", g->x, FLOATS, false, false);
+    op *o = op_new(name);
+    op_null(o, "perTokenScale", perTokenScaleOptional);
+    op_null(o, "activationInput", activationInputOptional);
+    op_null(o, "activationQuantScale", activationQuantScaleOptional);
+    op_null(o, "activationQuantOffset", activationQuantOffsetOptional);
+    op_null(o, "activationFeatureOut", activationFeatureOutOptional);
+    op_null(o, "dynQuantScaleOut", dynQuantScaleOutOptional);
+    op_need(o, version != 4 || groupListType == 0 || groupListType == 1,
+            "groupListType %lld: 0 or 1 in V4", (long long)groupListType);
+    int64_t max_groups = version == 3 ? 128 : 1024;
+    const struct view *x = op_list(o, "x", x_list, FLOATS, false, false);
     const struct view *w =
-        op_list(o, "weight", g->weight, FLOATS | TYPE(ACL_INT8) | TYPE(ACL_INT4), false, false);
-    const struct view *b = op_list(o, "bias", g->bias, FLOATS, true, false);
-    const struct view *s = op_list(o, "antiquantScale", g->antiquant_scale, HALVES, true, false);
-    const struct view *f = op_list(o, "antiquantOffset", g->antiquant_offset, HALVES, true, false);
-    const struct view *groups = op_in(o, "groupList", g->group_list, TYPE(ACL_INT64));
-    const struct view *y = op_list(o, "out", g->out, FLOATS, false, true);
-    op_null(o, "scale", g->scale);
-    op_null(o, "offset", g->offset);
-    op_need(o, g->group_type == 0, "groupType %lld: only 0 is simulated", (long long)g->group_type);
-    op_need(o, g->split_item == 2 || g->split_item == 3, "splitItem %lld: 2 or 3 for one output",
-            (long long)g->split_item);
-    op_need(o, g->group_list_type >= 0 && g->group_list_type <= 2, "groupListType %lld",
-            (long long)g->group_list_type);
-    op_need(o, g->act_type == 0, "actType %lld without quantisation", (long long)g->act_type);
+        op_list(o, "weight", weight, FLOATS | TYPE(ACL_INT8) | TYPE(ACL_INT4), false, false);
+    const struct view *b = op_list(o, "bias", biasOptional, FLOATS, true, false);
+    const struct view *s =
+        op_list(o, "antiquantScale", antiquantScaleOptional, HALVES, true, false);
+    const struct view *f =
+        op_list(o, "antiquantOffset", antiquantOffsetOptional, HALVES, true, false);
+    const struct view *groups = op_in(o, "groupList", groupListOptional, TYPE(ACL_INT64));
+    const struct view *y = op_list(o, "out", out, FLOATS, false, true);
+    op_null(o, "scale", scaleOptional);
+    op_null(o, "offset", offsetOptional);
+    op_need(o, groupType == 0, "groupType %lld: only 0 is simulated", (long long)groupType);
+    op_need(o, splitItem == 2 || splitItem == 3, "splitItem %lld: 2 or 3 for one output",
+            (long long)splitItem);
+    op_need(o, groupListType >= 0 && groupListType <= 2, "groupListType %lld",
+            (long long)groupListType);
+    op_need(o, actType == 0, "actType %lld without quantisation", (long long)actType);
     op_shape(o, x, 2, (int64_t)-1, (int64_t)-1);
     op_shape(o, w, 3, (int64_t)-1, x->dims[1], (int64_t)-1);
     op_shape(o, y, 2, x->dims[0], w->dims[2]);
     op_same_type(o, x, y);
-    op_need(o, w->dims[0] <= g->max_groups, "%lld groups, at most %lld", (long long)w->dims[0],
-            (long long)g->max_groups);
-    if (g->group_list_type == 2) op_shape(o, groups, 2, (int64_t)-1, (int64_t)2);
+    op_need(o, w->dims[0] <= max_groups, "%lld groups, at most %lld", (long long)w->dims[0],
+            (long long)max_groups);
+    if (groupListType == 2) op_shape(o, groups, 2, (int64_t)-1, (int64_t)2);
     else op_shape(o, groups, 1, w->dims[0]);
     bool dense_w = w->strides[2] == 1 && w->strides[1] == w->dims[2];
     bool transposed = w->strides[1] == 1 && w->strides[2] == w->dims[1];
@@ -414,7 +430,7 @@ static aclnnStatus grouped(op *o, const struct gmm *g, uint64_t *ws, aclOpExecut
                 wanted == ACL_FLOAT ? "FLOAT" : "FLOAT16");
         op_shape(o, b, 2, w->dims[0], w->dims[2]);
     }
-    o->plan->i[0] = g->group_list_type;
+    o->plan->i[0] = groupListType;
     return op_done(o, run_grouped, WORKSPACE, ws, ex);
 }
 
@@ -426,21 +442,10 @@ aclnnStatus sim_aclnnGroupedMatmulV3GetWorkspaceSize(
     const aclTensor *groupListOptional, int64_t splitItem, int64_t groupType,
     const aclTensorList *y, uint64_t *ws, aclOpExecutor **ex)
 {
-    struct gmm g = {x,
-                    weight,
-                    biasOptional,
-                    scaleOptional,
-                    offsetOptional,
-                    antiquantScaleOptional,
-                    antiquantOffsetOptional,
-                    groupListOptional,
-                    splitItem,
-                    groupType,
-                    0,
-                    0,
-                    128,
-                    y};
-    return grouped(op_new("aclnnGroupedMatmulV3"), &g, ws, ex);
+    return grouped("aclnnGroupedMatmulV3", 3, x, weight, biasOptional, scaleOptional,
+                   offsetOptional, antiquantScaleOptional, antiquantOffsetOptional, NULL,
+                   groupListOptional, NULL, NULL, NULL, splitItem, groupType, 0, 0, y, NULL, NULL,
+                   ws, ex);
 }
 
 LAUNCH(aclnnGroupedMatmulV4)
@@ -455,30 +460,12 @@ aclnnStatus sim_aclnnGroupedMatmulV4GetWorkspaceSize(
     aclTensorList *activationFeatureOutOptional, aclTensorList *dynQuantScaleOutOptional,
     uint64_t *ws, aclOpExecutor **ex)
 {
-    op *o = op_new("aclnnGroupedMatmulV4");
-    op_null(o, "perTokenScale", perTokenScaleOptional);
-    op_null(o, "activationInput", activationInputOptional);
-    op_null(o, "activationQuantScale", activationQuantScaleOptional);
-    op_null(o, "activationQuantOffset", activationQuantOffsetOptional);
-    op_null(o, "activationFeatureOut", activationFeatureOutOptional);
-    op_null(o, "dynQuantScaleOut", dynQuantScaleOutOptional);
-    op_need(o, groupListType == 0 || groupListType == 1, "groupListType %lld: 0 or 1 in V4",
-            (long long)groupListType);
-    struct gmm g = {x,
-                    weight,
-                    biasOptional,
-                    scaleOptional,
-                    offsetOptional,
-                    antiquantScaleOptional,
-                    antiquantOffsetOptional,
-                    groupListOptional,
-                    splitItem,
-                    groupType,
-                    groupListType,
-                    actType,
-                    1024,
-                    out};
-    return grouped(o, &g, ws, ex);
+    return grouped("aclnnGroupedMatmulV4", 4, x, weight, biasOptional, scaleOptional,
+                   offsetOptional, antiquantScaleOptional, antiquantOffsetOptional,
+                   perTokenScaleOptional, groupListOptional, activationInputOptional,
+                   activationQuantScaleOptional, activationQuantOffsetOptional, splitItem,
+                   groupType, groupListType, actType, out, activationFeatureOutOptional,
+                   dynQuantScaleOutOptional, ws, ex);
 }
 
 LAUNCH(aclnnGroupedMatmulV5)
@@ -493,27 +480,11 @@ aclnnStatus sim_aclnnGroupedMatmulV5GetWorkspaceSize(
     aclTensorList *activationFeatureOutOptional, aclTensorList *dynQuantScaleOutOptional,
     uint64_t *ws, aclOpExecutor **ex)
 {
-    op *o = op_new("aclnnGroupedMatmulV5");
     (void)tuningConfigOptional; /* a hint of the number of tokens per expert */
-    op_null(o, "perTokenScale", perTokenScaleOptional);
-    op_null(o, "activationInput", activationInputOptional);
-    op_null(o, "activationQuantScale", activationQuantScaleOptional);
-    op_null(o, "activationQuantOffset", activationQuantOffsetOptional);
-    op_null(o, "activationFeatureOut", activationFeatureOutOptional);
-    op_null(o, "dynQuantScaleOut", dynQuantScaleOutOptional);
-    struct gmm g = {x,
-                    weight,
-                    biasOptional,
-                    scaleOptional,
-                    offsetOptional,
-                    antiquantScaleOptional,
-                    antiquantOffsetOptional,
-                    groupListOptional,
-                    splitItem,
-                    groupType,
-                    groupListType,
-                    actType,
-                    1024,
-                    out};
-    return grouped(o, &g, ws, ex);
+    return grouped("aclnnGroupedMatmulV5", 5, x, weight, biasOptional, scaleOptional,
+                   offsetOptional, antiquantScaleOptional, antiquantOffsetOptional,
+                   perTokenScaleOptional, groupListOptional, activationInputOptional,
+                   activationQuantScaleOptional, activationQuantOffsetOptional, splitItem,
+                   groupType, groupListType, actType, out, activationFeatureOutOptional,
+                   dynQuantScaleOutOptional, ws, ex);
 }

@@ -91,23 +91,11 @@ aclnnStatus sim_aclnnAddRmsNormGetWorkspaceSize(const aclTensor *x1, const aclTe
 
 /* ---- softmax ---- */
 
-static struct view axis_last(const struct view *v, int axis)
-{
-    struct view out = *v;
-    for (int i = axis; i + 1 < v->n_dims; i++) {
-        out.dims[i] = v->dims[i + 1];
-        out.strides[i] = v->strides[i + 1];
-    }
-    out.dims[v->n_dims - 1] = v->dims[axis];
-    out.strides[v->n_dims - 1] = v->strides[axis];
-    return out;
-}
-
 /* views: self, out; i: axis, logarithm */
 static void run_softmax(const struct plan *plan, const struct view *views)
 {
-    struct view in = axis_last(&views[0], (int)plan->i[0]),
-                out = axis_last(&views[1], (int)plan->i[0]);
+    struct view in = view_axis_last(&views[0], (int)plan->i[0]),
+                out = view_axis_last(&views[1], (int)plan->i[0]);
     int64_t n = in.dims[in.n_dims - 1], rows = view_elements(&in) / n;
     float *x = load(&in);
     for (int64_t r = 0; r < rows; r++) {
@@ -151,8 +139,8 @@ aclnnStatus sim_aclnnLogSoftmaxGetWorkspaceSize(const aclTensor *self, int64_t d
 static void run_log_softmax_backward(const struct plan *plan, const struct view *views)
 {
     int axis = (int)plan->i[0];
-    struct view vg = axis_last(&views[0], axis), vy = axis_last(&views[1], axis);
-    struct view out = axis_last(&views[2], axis);
+    struct view vg = view_axis_last(&views[0], axis), vy = view_axis_last(&views[1], axis);
+    struct view out = view_axis_last(&views[2], axis);
     int64_t n = vg.dims[vg.n_dims - 1], rows = view_elements(&vg) / n;
     float *g = load(&vg), *y = load(&vy);
     for (int64_t r = 0; r < rows; r++) {
@@ -281,7 +269,7 @@ aclnnStatus sim_aclnnNLLLossBackwardGetWorkspaceSize(const aclTensor *gradOutput
 static void run_swiglu(const struct plan *plan, const struct view *views)
 {
     int axis = (int)plan->i[0];
-    struct view in = axis_last(&views[0], axis), out = axis_last(&views[1], axis);
+    struct view in = view_axis_last(&views[0], axis), out = view_axis_last(&views[1], axis);
     int64_t n = out.dims[out.n_dims - 1], rows = view_elements(&out) / n;
     float *x = load(&in), *y = scratch((size_t)(rows * n) * sizeof *y);
     float alpha = (float)plan->d[0], limit = (float)plan->d[1], bias = (float)plan->d[2];

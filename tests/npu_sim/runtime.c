@@ -515,9 +515,7 @@ aclError sim_aclrtGetDeviceInfo(uint32_t deviceId, aclrtDevAttr attr, int64_t *v
     case ACL_DEV_ATTR_CUBE_CORE_NUM: *value = 20; return SUCCESS;
     case ACL_DEV_ATTR_VECTOR_CORE_NUM: *value = 40; return SUCCESS;
     case ACL_DEV_ATTR_L2_CACHE_SIZE: *value = 192ll << 20; return SUCCESS;
-    case ACL_DEV_ATTR_TOTAL_GLOBAL_MEM_SIZE:
-        *value = (int64_t)sim_number("NPU_SIM_MEMORY", 64ull << 30);
-        return SUCCESS;
+    case ACL_DEV_ATTR_TOTAL_GLOBAL_MEM_SIZE: *value = (int64_t)memory_total(); return SUCCESS;
     default: return sim_error(INVALID_PARAM, "aclrtGetDeviceInfo: attribute %d", (int)attr);
     }
 }

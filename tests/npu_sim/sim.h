@@ -57,14 +57,12 @@ enum handle_kind {
     HANDLE_FLOATS,
     HANDLE_BOOLS,
     HANDLE_TENSORS,
-    HANDLE_SCALARS,
     HANDLE_EXECUTOR,
     HANDLE_STREAM,
     HANDLE_EVENT,
     HANDLE_MODEL,
     HANDLE_GROUP,
     HANDLE_PINNED,
-    HANDLE_CONTEXT,
     N_HANDLES
 };
 void handle_add(enum handle_kind kind, const void *object);
@@ -88,6 +86,7 @@ struct clock {
 
 aclError memory_alloc(int device, void **out, size_t size);
 aclError memory_free(void *address);
+uint64_t memory_total(void); /* of a device */
 void memory_info(int device, uint64_t *free, uint64_t *total);
 bool memory_is_device(const void *address);
 /* A live allocation that holds [address, address + size): its serial number, else 0. */
@@ -118,8 +117,7 @@ struct work {
     void *data;
     struct range *ranges;
     size_t n_ranges;
-    bool kernel; /* an operator: counted as a launch */
-    uint64_t bytes;
+    bool kernel;      /* an operator: counted as a launch */
     const void *host; /* host memory it reads or writes later, or NULL */
     size_t host_size;
     bool host_write;
@@ -151,7 +149,6 @@ struct stream {
 };
 
 struct event {
-    uint32_t flags;
     bool timed;
     bool recorded;
     uint64_t generation, completed;
@@ -173,11 +170,11 @@ aclError stream_wait(struct stream *stream, int timeout_ms);  /* with sim_lock h
 aclError device_wait(int device, int timeout_ms);             /* with sim_lock held */
 void stream_free(struct stream *stream);
 void stream_demand(struct stream *stream, uint64_t seq);
-void host_learns(const struct clock *clock);
+/* The clock knows what the other knew, too. */
+void clock_join(struct clock *clock, const struct clock *other);
 aclError device_error(int device); /* of a lost device */
 void device_lose(int device, aclError code);
-void device_found(int device); /* aclrtResetDevice */
-int current_device(void);      /* -1: none */
+int current_device(void); /* -1: none */
 void streams_release_all(int device);
 bool work_uses_host(const void *address, size_t size); /* by a queued copy */
 
@@ -192,7 +189,7 @@ aclError capture_wait(struct stream *stream, struct event *event);
 
 struct view {
     const char *name;
-    bool present, output, transposed; /* transposed: the last two axes are exchanged, else dense */
+    bool present, output;
     aclDataType dtype;
     aclFormat format;
     int n_dims;
@@ -275,6 +272,8 @@ bool view_broadcasts(const struct view *from, int n_dims, const int64_t *dims);
 bool view_dense(const struct view *v);
 bool views_overlap(const struct view *a, const struct view *b); /* of elements, not of ranges */
 struct view view_expand(const struct view *v, int n_dims, const int64_t *dims);
+/* With the axis last, so that rows along it are dense once loaded. */
+struct view view_axis_last(const struct view *v, int axis);
 /* An operator that reads parts of its tensors only says how much that was. */
 extern _Thread_local uint64_t operator_bytes;
 void *scratch(size_t size);
@@ -296,8 +295,6 @@ void matmul(const float *a, const float *b, float *c, int64_t m, int64_t k, int6
 
 struct aclTensor {
     struct view view;
-    int n_storage;
-    int64_t storage[MAX_DIMS];
     bool in_list;
     const char *fault; /* why it cannot be used, or NULL */
 };
@@ -320,10 +317,6 @@ struct aclBoolArray {
 struct aclTensorList {
     uint64_t size;
     const aclTensor **tensors;
-};
-struct aclScalarList {
-    uint64_t size;
-    const aclScalar **scalars;
 };
 
 #endif

@@ -171,10 +171,10 @@ void stream_demand(struct stream *s, uint64_t seq)
     pthread_cond_broadcast(&changed);
 }
 
-void host_learns(const struct clock *clock)
+void clock_join(struct clock *clock, const struct clock *other)
 {
     for (int i = 0; i < NPU_SIM_STREAMS; i++)
-        if (host_clock.time[i] < clock->time[i]) host_clock.time[i] = clock->time[i];
+        if (clock->time[i] < other->time[i]) clock->time[i] = other->time[i];
 }
 
 aclError stream_get(aclrtStream handle, struct stream **out)
@@ -221,7 +221,7 @@ aclError stream_wait(struct stream *s, int timeout_ms)
             return sim_error(RT_STREAM_SYNC_TIMEOUT, "the stream did not end within %d ms",
                              timeout_ms);
     }
-    host_learns(&clock);
+    clock_join(&host_clock, &clock);
     return device_error(s->device);
 }
 
@@ -291,8 +291,7 @@ aclError stream_submit(aclrtStream handle, struct work *work)
         s->clock.time[s->index]++;
         capture_add(s->capture, s, work);
     } else {
-        for (int i = 0; i < NPU_SIM_STREAMS; i++)
-            if (s->clock.time[i] < host_clock.time[i]) s->clock.time[i] = host_clock.time[i];
+        clock_join(&s->clock, &host_clock);
         s->clock.time[s->index]++;
         memory_access(work->name, s->index, &s->clock, work->ranges, work->n_ranges);
         poison_host(work);
@@ -567,7 +566,7 @@ aclError sim_aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus *status)
     sim_count.queries++;
     if (!error) {
         *status = s->done == s->queued ? ACL_STREAM_STATUS_COMPLETE : ACL_STREAM_STATUS_NOT_READY;
-        if (s->done == s->queued) host_learns(&s->clock);
+        if (s->done == s->queued) clock_join(&host_clock, &s->clock);
         stream_demand(s, s->queued);
         error = device_error(s->device);
     }
@@ -577,12 +576,11 @@ aclError sim_aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus *status)
 
 /* ---- events ---- */
 
-static aclError event_new(const char *name, aclrtEvent *event, uint32_t flags, bool timed)
+static aclError event_new(const char *name, aclrtEvent *event, bool timed)
 {
     if (!event) return sim_error(INVALID_PARAM, "%s: event is NULL", name);
     if (thread_device < 0) return sim_error(RT_CONTEXT_NULL, "%s: no device is set", name);
     struct event *e = sim_alloc(sizeof *e);
-    e->flags = flags;
     e->timed = timed;
     handle_add(HANDLE_EVENT, e);
     *event = e;
@@ -592,13 +590,13 @@ static aclError event_new(const char *name, aclrtEvent *event, uint32_t flags, b
 aclError sim_aclrtCreateEvent(aclrtEvent *event)
 {
     ENTER(aclrtCreateEvent);
-    return event_new("aclrtCreateEvent", event, 0, true);
+    return event_new("aclrtCreateEvent", event, true);
 }
 
 static aclError event_flags(const char *name, aclrtEvent *event, uint32_t flag)
 {
     if (!flag || flag & ~0x7Fu) return sim_error(RT_PARAM_INVALID, "%s: flag 0x%x", name, flag);
-    return event_new(name, event, flag, flag & ACL_EVENT_TIME_LINE);
+    return event_new(name, event, flag & ACL_EVENT_TIME_LINE);
 }
 
 aclError sim_aclrtCreateEventWithFlag(aclrtEvent *event, uint32_t flag)
@@ -656,9 +654,7 @@ aclError sim_aclrtRecordEvent(aclrtEvent event, aclrtStream stream)
         e->recorded = true;
         e->stream = s;
         e->capture = s->capture;
-        if (!s->capture)
-            for (int i = 0; i < NPU_SIM_STREAMS; i++)
-                if (s->clock.time[i] < host_clock.time[i]) s->clock.time[i] = host_clock.time[i];
+        if (!s->capture) clock_join(&s->clock, &host_clock);
         e->clock = s->clock;
         e->generation++;
         if (!s->capture) {
@@ -694,8 +690,7 @@ aclError sim_aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent event)
     if (!error && e->recorded && (s->capture || e->capture)) {
         error = capture_wait(s, e);
     } else if (!error && e->recorded) {
-        for (int i = 0; i < NPU_SIM_STREAMS; i++)
-            if (s->clock.time[i] < e->clock.time[i]) s->clock.time[i] = e->clock.time[i];
+        clock_join(&s->clock, &e->clock);
         if (e->completed < e->generation && e->stream != s)
             stream_push(s, (struct task){.wait_stream = e->stream, .wait_seq = e->seq});
     }
@@ -719,7 +714,7 @@ aclError sim_aclrtQueryEventStatus(aclrtEvent event, aclrtEventRecordedStatus *s
     if (!error) {
         bool done = !e->recorded || e->completed >= e->generation;
         *status = done ? ACL_EVENT_RECORDED_STATUS_COMPLETE : ACL_EVENT_RECORDED_STATUS_NOT_READY;
-        if (done && e->recorded) host_learns(&e->clock);
+        if (done && e->recorded) clock_join(&host_clock, &e->clock);
         if (!done) stream_demand(e->stream, e->seq);
         error = thread_device < 0 ? SUCCESS : device_error(thread_device);
     }
@@ -745,7 +740,7 @@ aclError sim_aclrtSynchronizeEvent(aclrtEvent event)
         if (e->completed < generation) stream_demand(e->stream, e->seq);
         while (handle_is(HANDLE_EVENT, e) && e->completed < generation)
             pthread_cond_wait(&changed, &sim_lock);
-        host_learns(&clock);
+        clock_join(&host_clock, &clock);
         error = thread_device < 0 ? SUCCESS : device_error(thread_device);
     }
     pthread_mutex_unlock(&sim_lock);

@@ -206,6 +206,18 @@ struct view view_expand(const struct view *v, int n_dims, const int64_t *dims)
     return out;
 }
 
+struct view view_axis_last(const struct view *v, int axis)
+{
+    struct view out = *v;
+    for (int i = axis; i + 1 < v->n_dims; i++) {
+        out.dims[i] = v->dims[i + 1];
+        out.strides[i] = v->strides[i + 1];
+    }
+    out.dims[v->n_dims - 1] = v->dims[axis];
+    out.strides[v->n_dims - 1] = v->strides[axis];
+    return out;
+}
+
 /* Row by row: `at` is the row's first element in the view's memory, `dense` in a dense array. */
 struct walk {
     const struct view *v;

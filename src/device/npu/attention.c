@@ -88,7 +88,7 @@ static void gather_heads(struct npu_device *device, const struct pass *pass, con
     struct npu_scratch *s = device->scratch;
     int64_t n_heads = config->n_kv_heads, d = config->head_dim, page = NPU_PAGE * n_heads * d;
     int64_t n = pass->n_seqs * pass->n_columns / NPU_PAGE, columns = pass->n_columns;
-    int64_t n_pages = (int64_t)(pool->n_pages + PAGES_BEFORE);
+    int64_t n_pages = (int64_t)pool->n_pages;
     NPU_OP(device, aclnnIndexSelect, npu_tensor(device, from, device->act, NPU_DIMS(n_pages, page)),
            0, npu_part(device, pass->pages, ACL_INT64, pass->first_page, n, 0),
            npu_tensor(device, s->gathered, device->act, NPU_DIMS(n, page)));
@@ -220,11 +220,11 @@ static void group_attention(struct npu_device *device, const struct attention_gr
 static void fused_attention(struct npu_device *device, const struct kv_pool *pool, uint32_t layer,
                             int kind, const void *sinks, struct device_buffer *out)
 {
-    enum { CAUSAL = 3, BAND = 4, MASK = 2048 };
+    enum { CAUSAL = 3, BAND = 4, MASK = NPU_MASK_SIDE };
     const struct model_config *config = device->config;
     const struct step_inputs *in = &device->in;
     int64_t heads = config->n_heads, kv = config->n_kv_heads, d = config->head_dim, n = in->n_rows;
-    const int64_t pages[] = {(int64_t)(pool->n_pages + PAGES_BEFORE), NPU_PAGE, kv * d};
+    const int64_t pages[] = {(int64_t)pool->n_pages, NPU_PAGE, kv * d};
     aclDataType act = device->act;
     char layout[] = "TND";
     NPU_OP(device, aclnnFusedInferAttentionScoreV4,

@@ -14,12 +14,12 @@
 /* A place in the block: on the host to write to, on the device to read from. */
 struct place {
     uint8_t *host, *device;
-    size_t used, size;
+    size_t used;
 };
 
 static void *take(struct place *place, size_t n, size_t size, void *on_device)
 {
-    void *host = place->host ? place->host + place->used : NULL;
+    void *host = place->host + place->used;
     void *device = place->device + place->used;
     memcpy(on_device, &device, sizeof device);
     place->used += round_up(n * size, NPU_ALIGN);
@@ -130,7 +130,6 @@ static void fill_rows(struct npu_device *device, const struct step *step, struct
         slots[kind] = take(place, n, sizeof **slots, &in->slots[kind]);
         positions[kind] = take(place, n, sizeof **positions, &in->positions[kind]);
     }
-    if (!place->host) return;
     for (size_t i = 0; i < in->n_outputs; i++)
         rows[i] = i < step->n_outputs ? step->outputs[i] : step->outputs[0];
     for (size_t s = 0, t = 0; s < step->n_seqs || t < n; s++) {
@@ -158,7 +157,7 @@ static void fill_group(struct npu_device *device, const struct step *step, size_
     for (int kind = 0; kind < N_KINDS; kind++) {
         uint32_t n = group->n_pages[kind];
         int64_t *pages = take(place, (size_t)group->n_seqs * (n + 1), 8, &group->pages[kind]);
-        for (uint32_t s = 0; place->host && s < group->n_seqs; s++) {
+        for (uint32_t s = 0; s < group->n_seqs; s++) {
             const struct step_seq *seq =
                 &step->seqs[first_seq + s < step->n_seqs ? first_seq + s : 0];
             uint32_t first = first_page(device, seq->position, kind);
@@ -174,7 +173,7 @@ static void fill_tables(struct npu_device *device, const struct step *step, stru
     for (int kind = 0; kind < N_KINDS; kind++) {
         size_t n = in->n_blocks[kind];
         int32_t *table = take(place, in->n_seqs * n, 4, &in->block_table[kind]);
-        for (uint32_t s = 0; place->host && s < in->n_seqs; s++) {
+        for (uint32_t s = 0; s < in->n_seqs; s++) {
             const struct step_seq *seq = &step->seqs[s];
             uint32_t first = first_page(device, seq->position, kind);
             for (size_t i = 0; i < n; i++)
@@ -186,11 +185,11 @@ static void fill_tables(struct npu_device *device, const struct step *step, stru
     }
 }
 
-/* Lays the block out and, if there is a host side, fills it. */
+/* Lays the block out and fills it on the host; returns its size. */
 static size_t lay_out(struct npu_device *device, const struct step *step, uint8_t *host)
 {
     struct step_inputs *in = &device->in;
-    struct place place = {host, device->input_device, 0, device->input_bytes};
+    struct place place = {host, device->input_device, 0};
     size_t seq = 0;
     find_shape(device, step);
     fill_rows(device, step, &place);
@@ -258,7 +257,7 @@ void npu_inputs_stage(struct npu_device *device, const struct step *step)
         }
     }
     if (device->status != VINCI_OK) return;
-    size_t n = device->in.n_bytes = lay_out(device, step, device->input_host[slot]);
+    size_t n = lay_out(device, step, device->input_host[slot]);
     device->counters.n_copies++;
     device->counters.bytes_up += n;
     npu_check(device,

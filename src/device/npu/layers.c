@@ -154,7 +154,7 @@ static void store(struct npu_device *device, const void *values, int64_t n, uint
                   const struct kv_pool *pool, const int64_t *slots)
 {
     int64_t row = (int64_t)device->config->n_kv_heads * device->config->head_dim;
-    int64_t n_slots = (int64_t)(pool->n_pages + PAGES_BEFORE) * NPU_PAGE;
+    int64_t n_slots = (int64_t)pool->n_pages * NPU_PAGE;
     NPU_OP(device, aclnnScatterNdUpdate,
            npu_tensor(device, to, device->act, NPU_DIMS(n_slots, row)),
            npu_tensor(device, slots, ACL_INT64, NPU_DIMS(n, 1)),
@@ -193,8 +193,7 @@ void npu_rope_store(struct device *base, struct device_buffer *q, struct device_
         return;
     }
     char cache_mode[] = "Norm", scatter_mode[] = "None";
-    const int64_t pages[] = {(int64_t)(pool->n_pages + PAGES_BEFORE), NPU_PAGE, config->n_kv_heads,
-                             d};
+    const int64_t pages[] = {(int64_t)pool->n_pages, NPU_PAGE, config->n_kv_heads, d};
     const int64_t rows[] = {n, config->n_kv_heads, d};
     NPU_OP(device, aclnnScatterPaKvCache, npu_tensor(device, s->k, act, rows, 3),
            npu_tensor(device, keys, act, pages, 4),

@@ -117,10 +117,16 @@ static void *look_up(const struct libraries *libraries, const char *name)
     return NULL;
 }
 
+/* The required names that were not found; a message gives the first four. */
 struct missing {
     struct buf names;
     unsigned n;
 };
+
+static void note_missing(struct missing *missing, const char *name)
+{
+    if (missing->n++ < 4) buf_printf(&missing->names, missing->n > 1 ? ", %s" : "%s", name);
+}
 
 /* Functions and data pointers have one size on the systems that CANN runs on. */
 static void resolve(const struct libraries *libraries, const char *name, int need, void *field,
@@ -128,8 +134,7 @@ static void resolve(const struct libraries *libraries, const char *name, int nee
 {
     void *symbol = look_up(libraries, name);
     memcpy(field, &symbol, sizeof symbol);
-    if (symbol || need == OPTIONAL) return;
-    if (missing->n++ < 4) buf_printf(&missing->names, missing->n > 1 ? ", %s" : "%s", name);
+    if (!symbol && need == REQUIRED) note_missing(missing, name);
 }
 
 static void resolve_operator(const struct libraries *libraries, const char *name, int need,
@@ -141,8 +146,7 @@ static void resolve_operator(const struct libraries *libraries, const char *name
     if (!one || !two) one = two = NULL;
     memcpy(first, &one, sizeof one);
     memcpy(second, &two, sizeof two);
-    if (one || need == OPTIONAL) return;
-    if (missing->n++ < 4) buf_printf(&missing->names, missing->n > 1 ? ", %s" : "%s", name);
+    if (!one && need == REQUIRED) note_missing(missing, name);
 }
 
 static enum vinci_status resolve_all(struct cann *cann, const struct libraries *libraries,

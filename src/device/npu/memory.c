@@ -218,8 +218,8 @@ enum vinci_status npu_kv_pool_create(struct device *base, struct kv_pool **out, 
         *n_pages = n_pages_min; /* fails, and says so, if this is too much */
     }
     pool->n_layers = n_layers;
-    pool->n_pages = *n_pages;
-    pool->layer_bytes = (*n_pages + PAGES_BEFORE) * page;
+    pool->n_pages = PAGES_BEFORE + *n_pages;
+    pool->layer_bytes = pool->n_pages * page;
     size_t n_bytes = n_layers * pool->layer_bytes;
     pool->k = npu_alloc_block(device, n_bytes, _("the KV cache"));
     pool->v = npu_alloc_block(device, n_bytes, _("the KV cache"));
@@ -252,7 +252,7 @@ void npu_kv_page_copy(struct device *base, struct kv_pool *pool, int32_t to, int
 {
     struct npu_device *device = npu_device_of(base);
     device->cann->aclrtSetCurrentContext(device->context);
-    size_t page = pool->layer_bytes / (pool->n_pages + PAGES_BEFORE);
+    size_t page = pool->layer_bytes / pool->n_pages;
     for (uint32_t layer = 0; layer < 2 * pool->n_layers; layer++) {
         uint8_t *data = (layer % 2 ? pool->v : pool->k) + layer / 2 * pool->layer_bytes;
         if (device->status == VINCI_OK && !device->lost)

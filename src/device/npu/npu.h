@@ -22,6 +22,7 @@ enum {
     NPU_INPUT_SLOTS = 4,   /* steps whose inputs may be on their way at once */
     NPU_MAX_GRAPHS = 24,   /* recorded steps kept; each holds streams and memory of the driver */
     NPU_CALL_OBJECTS = 32, /* tensors, scalars and lists of one operator call */
+    NPU_MASK_SIDE = 2048,  /* of the causal mask, as fused attention wants it */
 };
 
 /* Left free beside the weights and the pages: step memory, workspace, what CANN needs itself. */
@@ -111,7 +112,6 @@ struct step_inputs {
     int32_t *block_table[N_KINDS]; /* [n_seqs, n_blocks] on the device */
     int64_t *q_ends;               /* [n_seqs] on the host: tokens up to each sequence's end */
     int64_t *kv_lengths[N_KINDS];  /* [n_seqs] on the host */
-    size_t n_bytes;                /* of what is copied */
 };
 
 /* ---- step memory (scratch.c) ---------------------------------------------------------------- */
@@ -169,9 +169,9 @@ struct device_buffer {
 };
 
 struct kv_pool {
-    uint8_t *k, *v; /* [n_layers][PAGES_BEFORE + n_pages][NPU_PAGE][n_kv_heads * head_dim] act */
+    uint8_t *k, *v; /* [n_layers][n_pages][NPU_PAGE][n_kv_heads * head_dim] act */
     uint32_t n_layers;
-    size_t n_pages;
+    size_t n_pages;     /* PAGES_BEFORE, then those of the cache */
     size_t layer_bytes; /* of k, and of v */
 };
 
@@ -195,9 +195,8 @@ struct npu_device {
     aclrtStream stream, copy_stream;
     aclDataType act; /* ACL_BF16 or ACL_FLOAT16 */
     bool compact;
-    size_t memory_total;
 
-    /* which of the newer operators are used: there, and right in the self-check */
+    /* which of the newer operators are used: those that are there; recordings were tried, too */
     bool use_fused_attention, use_rope_cache, use_paged_scatter;
     bool use_gating, use_routing, use_swiglu, use_graphs;
 
@@ -231,7 +230,7 @@ struct npu_device {
     size_t read_bytes;
 
     struct npu_scratch *scratch; /* step memory beside the buffers of forward.c */
-    void *causal_mask;           /* [2048, 2048] uint8, for fused attention */
+    void *causal_mask;           /* [NPU_MASK_SIDE, NPU_MASK_SIDE] uint8, for fused attention */
 
     struct npu_graph graphs[NPU_MAX_GRAPHS];
     size_t n_graphs;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAUSAL_MASK = 2048, OUTPUT_ROWS = 16 };
+enum { OUTPUT_ROWS = 16 };
 
 /* ---- a step -------------------------------------------------------------------------------- */
 
@@ -152,24 +152,6 @@ static enum vinci_status choose_operators(struct npu_device *device, struct vinc
     return VINCI_OK;
 }
 
-/* The compressed mask of fused attention: ones above the diagonal. */
-static void create_causal_mask(struct npu_device *device)
-{
-    enum { N = CAUSAL_MASK };
-    if (!device->use_fused_attention) return;
-    uint8_t *host = array_new((size_t)N * N, 1);
-    device->causal_mask = npu_alloc(device, (size_t)N * N, _("a mask"));
-    if (!host) device->status = fail_memory(&device->err, (size_t)N * N, "a mask");
-    for (size_t i = 0; host && i < N; i++)
-        for (size_t j = 0; j < N; j++) host[i * N + j] = j > i;
-    if (device->status == VINCI_OK)
-        npu_check(device,
-                  device->cann->aclrtMemcpy(device->causal_mask, (size_t)N * N, host, (size_t)N * N,
-                                            ACL_MEMCPY_HOST_TO_DEVICE),
-                  "aclrtMemcpy");
-    free(host);
-}
-
 static enum vinci_status create_memory(struct npu_device *device, uint32_t n_threads,
                                        struct vinci_error *err)
 {
@@ -185,7 +167,6 @@ static enum vinci_status create_memory(struct npu_device *device, uint32_t n_thr
     device->pool = NULL;
     if (device->status == VINCI_OK) npu_inputs_create(device);
     if (device->status == VINCI_OK) npu_scratch_create(device);
-    create_causal_mask(device);
     device->read_bytes = (size_t)device->base.output_rows * device->config->n_vocab * 2;
     device->read_host = npu_pinned(device, device->read_bytes);
     if (device->status == VINCI_OK) npu_sync(device);

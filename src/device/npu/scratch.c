@@ -47,6 +47,19 @@ static float *numbers32(struct npu_device *device, size_t n, float first, float 
     return memory;
 }
 
+/* The compressed mask of fused attention: ones above the diagonal. */
+static void create_causal_mask(struct npu_device *device)
+{
+    size_t n = NPU_MASK_SIDE;
+    uint8_t *host = array_new(n * n, 1);
+    device->causal_mask = npu_alloc(device, n * n, _("a mask"));
+    if (!host) device->status = fail_memory(&device->err, n * n, "a mask");
+    for (size_t i = 0; host && i < n; i++)
+        for (size_t j = 0; j < n; j++) host[i * n + j] = j > i;
+    upload(device, device->causal_mask, host, n * n);
+    free(host);
+}
+
 static void create_attention(struct npu_device *device, struct npu_scratch *s)
 {
     const struct model_config *config = device->config;
@@ -127,4 +140,5 @@ void npu_scratch_create(struct npu_device *device)
     s->numbers = numbers(device, n, 1);
     create_attention(device, s);
     create_experts(device, s);
+    if (device->use_fused_attention) create_causal_mask(device);
 }
