@@ -1,6 +1,7 @@
 /* generation.c - from tokens to items; see generation.h. */
 #include "serve/generation.h"
 
+#include "base/clock.h"
 #include "serve/json_out.h"
 #include "serve/server.h"
 
@@ -315,13 +316,13 @@ static bool has_news(const struct generation *g)
 enum generation_state generation_next(struct generation *g, double seconds, piece_fn *on_piece,
                                       void *user)
 {
-    double until = clock_seconds() + seconds;
+    double until = seconds_now() + seconds;
     if (g->failed || g->n_running == 0) return GENERATION_DONE;
     g->on_piece = on_piece;
     g->user = user;
     pthread_mutex_lock(&g->waiter.lock);
     while (!has_news(g)) {
-        double left = until - clock_seconds();
+        double left = until - seconds_now();
         if (left <= 0 || !waiter_wait(&g->waiter, left)) break;
     }
     bool any = has_news(g);
@@ -392,7 +393,7 @@ static void set_options(struct choice *choice, const struct server *server, size
     options->tokenizer = g->tokenizer;
     if (choice->parser && !params->ignore_eos) options->turn = &g->rules.turn;
     choice->job.waiter = &g->waiter;
-    choice->job.arrived = clock_seconds();
+    choice->job.arrived = seconds_now();
 }
 
 /* The parser is told what the prompt has already begun of the assistant's turn. */

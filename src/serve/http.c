@@ -6,6 +6,8 @@
  * arrives meanwhile, and shuts the socket of one that takes longer. */
 #include "serve/http.h"
 
+#include "base/clock.h"
+#include "base/lang.h"
 #include "serve/json_out.h"
 #include "serve/routes.h"
 #include "serve/server.h"
@@ -53,7 +55,7 @@ static void set_phase(struct http *http, struct peer *peer, enum phase phase)
     if (phase == PHASE_ANSWER && peer->phase != PHASE_ANSWER) http->n_busy++;
     if (phase != PHASE_ANSWER && peer->phase == PHASE_ANSWER) http->n_busy--;
     peer->phase = phase;
-    peer->since = clock_seconds();
+    peer->since = seconds_now();
     pthread_mutex_unlock(&http->lock);
 }
 
@@ -62,7 +64,7 @@ static void shut_overdue(struct http *http)
     const struct serve_options *options = &http->server->options;
     const double limits[] = {options->idle_seconds, options->header_seconds, options->body_seconds,
                              1e18};
-    double now = clock_seconds();
+    double now = seconds_now();
     for (struct peer *peer = http->peers.next; peer != &http->peers; peer = peer->next)
         if (now - peer->since > limits[peer->phase]) shutdown(peer->fd, SHUT_RDWR);
 }
@@ -96,7 +98,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
             return;
         }
         peer->fd = info->connect_fd;
-        peer->since = clock_seconds();
+        peer->since = seconds_now();
         pthread_mutex_lock(&http->lock);
         peer->next = &http->peers;
         peer->previous = http->peers.previous;
@@ -147,7 +149,7 @@ static struct exchange *exchange_new(struct http *http, struct MHD_Connection *c
     x->connection = connection;
     x->peer = peer_of(connection);
     x->fd = x->peer ? x->peer->fd : -1;
-    x->arrived = clock_seconds();
+    x->arrived = seconds_now();
     x->content_type = "application/json";
     snprintf(x->method, sizeof x->method, "%s", method);
     snprintf(x->path, sizeof x->path, "%s", path);
@@ -188,7 +190,7 @@ static void log_exchange(const struct exchange *x)
     char path[3 * (sizeof x->path + 4)];
     out_text(&out, path, vinci_utf8_stream_next(&stream, x->path, strlen(x->path), true, path));
     out_key_int(&out, "status", x->status);
-    out_key_real(&out, "seconds", clock_seconds() - x->arrived);
+    out_key_real(&out, "seconds", seconds_now() - x->arrived);
     if (x->key) out_key_int(&out, "key", x->key);
     if (x->finish) {
         out_key_str(&out, "finish", x->finish);
@@ -343,7 +345,7 @@ static enum vinci_status listen_on(struct http *http, struct vinci_error *err)
     freeaddrinfo(found);
     if (ok) return VINCI_OK;
     return fail(err, VINCI_IO, "cannot listen on %s port %u: %s", options->host, options->port,
-                strerror(errno));
+                _(strerror(errno)));
 }
 
 static void log_nothing(void *user, const char *format, va_list args)

@@ -1,6 +1,8 @@
 /* loop.c - one thread pumps the engine; see loop.h. */
 #include "serve/loop.h"
 
+#include "base/clock.h"
+#include "base/lang.h"
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +23,6 @@ struct loop {
     struct pollfd *polls;     /* [polls_capacity] */
     size_t polls_capacity;
 };
-
-double clock_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* ---- waiters ------------------------------------------------------------------------------- */
 
@@ -107,7 +102,7 @@ static bool on_token(void *user, const struct vinci_token_event *event)
 {
     struct job *job = user;
     struct metrics *metrics = job->loop->metrics;
-    double now = clock_seconds();
+    double now = seconds_now();
     pthread_mutex_lock(&job->waiter->lock);
     bool kept = keep(job, event);
     if (job->tokens.n == 1) pthread_cond_signal(&job->waiter->changed);
@@ -132,7 +127,7 @@ static void end_job(struct loop *loop, struct job *job, const struct vinci_reque
     if (job->too_slow)
         fail(&ended.error, VINCI_IO, "the client does not read: %d tokens wait for it",
              JOB_TOKENS_MAX);
-    metrics_finish(loop->metrics, &ended, job->arrived, clock_seconds());
+    metrics_finish(loop->metrics, &ended, job->arrived, seconds_now());
     pthread_mutex_lock(&loop->lock);
     loop->n_jobs--;
     pthread_mutex_unlock(&loop->lock);
@@ -282,7 +277,7 @@ enum vinci_status loop_start(struct loop **out, struct vinci_engine *engine,
         pthread_cond_destroy(&loop->wake);
         pthread_mutex_destroy(&loop->lock);
         free(loop);
-        return fail(err, VINCI_FAILED, "cannot start the engine's thread: %s", strerror(error));
+        return fail(err, VINCI_FAILED, "cannot start the engine's thread: %s", _(strerror(error)));
     }
     *out = loop;
     return VINCI_OK;

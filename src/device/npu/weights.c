@@ -10,6 +10,7 @@
  *
  * The gates of an expert stand before its ups, so that both are plain views of one product. */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/lang.h"
 #include "device/npu/npu.h"
 #include "model/formats.h"
@@ -86,13 +87,6 @@ static void fill_task(void *ctx, size_t begin, size_t end, unsigned thread)
         job->fill(job->ctx, job->first + i, job->out + i * job->item_bytes);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void report(struct upload *upload)
 {
     uint64_t percent = upload->total ? 100 * upload->done / upload->total : 100;
@@ -100,7 +94,7 @@ static void report(struct upload *upload)
     upload->reported = percent;
     log_message(&upload->device->log, VINCI_LOG_INFO, _("%s: weights %u %%, %.1f GB/s"),
                 upload->device->base.name, (unsigned)percent,
-                (double)upload->done * 1e-9 / (now() - upload->start));
+                (double)upload->done * 1e-9 / (seconds_now() - upload->start));
 }
 
 static void upload_items(struct upload *upload, void *to, size_t n_items, size_t item_bytes,
@@ -360,7 +354,7 @@ static void start_upload(struct upload *upload, struct npu_device *device)
 {
     *upload = (struct upload){.device = device,
                               .total = npu_weights_bytes(device->model, device->compact),
-                              .start = now()};
+                              .start = seconds_now()};
     for (int i = 0; i < N_STAGING && device->status == VINCI_OK; i++) {
         upload->staging[i] = npu_pinned(device, STAGING_BYTES);
         npu_check(device, device->cann->aclrtCreateEvent(&upload->events[i]), "aclrtCreateEvent");
@@ -372,7 +366,7 @@ static void finish_upload(struct upload *upload)
     struct npu_device *device = upload->device;
     npu_check(device, device->cann->aclrtSynchronizeStream(device->copy_stream),
               "aclrtSynchronizeStream");
-    double seconds = now() - upload->start;
+    double seconds = seconds_now() - upload->start;
     for (int i = 0; i < N_STAGING; i++) {
         if (upload->events[i]) device->cann->aclrtDestroyEvent(upload->events[i]);
         /* After a failure it may still be read: it goes with the device. */
