@@ -98,7 +98,6 @@ void loop_cancel_all(struct loop *loop);
 /* Cancels what is left, ends the thread, releases. NULL is accepted. */
 void loop_stop(struct loop *loop);
 
-
 /* Makes room for `needed` elements of `size` bytes; false when memory is short. */
 bool grow(void **items, size_t *capacity, size_t needed, size_t size);
 
