@@ -24,7 +24,7 @@ chat()
         $*; echo status \$?; sleep 60"
 }
 
-chat --temperature 0 --tools examples/tools.json --tool-exec "'$folder/tool'" --save "'$folder/saved'"
+chat -m models/nano --temperature 0 --tools examples/tools.json --tool-exec "'$folder/tool'" --save "'$folder/saved'"
 shows 'a greeting' '/help lists the commands'
 terminal send-keys 'What is the weather in Paris?' Enter
 shows 'the model calls the function' 'calls functions.get_weather {"place":"Paris"}'
