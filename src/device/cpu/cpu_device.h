@@ -43,6 +43,7 @@ struct thread_scratch {
     struct attention_state *states; /* [2][ATTENTION_ROWS]: a split's, and the totals */
     float *acc;                     /* [2][ATTENTION_ROWS][head_dim], behind the states */
     float *row;                     /* [max(n_hidden, head_dim)] */
+    float *expanded;                /* a tile of keys and values in Q8_0 as floats */
 };
 
 struct cpu_device {

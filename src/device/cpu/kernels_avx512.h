@@ -21,6 +21,7 @@ linear_fn f32_f32_linear_avx512, f32_f16_linear_avx512, f32_bf16_linear_avx512,
 size_t f32_linear_scratch_bytes_avx512(void);
 
 attention_tile_fn f16_attention_tile_avx512, f32_attention_tile_avx512;
+kv_expand_fn q8_0_kv_expand_avx512;
 attention_merge_fn attention_merge_avx512;
 
 /* Keeps a constant in a register: without it the compiler makes it anew in every round of a loop,
