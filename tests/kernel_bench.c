@@ -423,7 +423,7 @@ static void run_attention(void *ctx, unsigned thread)
     const float *q[ATTENTION_ROWS];
     uint8_t begin[ATTENTION_ROWS], end[ATTENTION_ROWS];
     struct attention_state states[ATTENTION_ROWS];
-    float expanded[2 * KV_TILE * HEAD_DIM];
+    _Alignas(64) float expanded[2 * KV_TILE * HEAD_DIM];
     for (size_t r = 0; r < a->n_rows; r++) {
         q[r] = a->b->x + (thread * ATTENTION_ROWS + r) * HEAD_DIM;
         begin[r] = 0, end[r] = KV_TILE;
