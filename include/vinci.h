@@ -185,7 +185,7 @@ VINCI_API void vinci_free(void *p);
 /* ---- engine ------------------------------------------------------------------------------- */
 
 enum vinci_activations { VINCI_ACTIVATIONS_INT8, VINCI_ACTIVATIONS_F32 };
-enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32 };
+enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32, VINCI_KV_Q8_0 };
 
 /* How an NPU keeps the weights and what it computes in (docs/ascend.md). */
 enum vinci_npu_dtype {
