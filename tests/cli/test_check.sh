@@ -19,6 +19,14 @@ says 'check --json: right' '"right": true' "$out"
 
 expect 'an NPU that is not there: the CPU is checked' 0 check --device npu:7 --size 256
 says 'an NPU that is not there: it is said' 'checking the CPU instead' "$err"
+ASCEND_HOME_PATH=$BUILD/npu_sim NPU_SIM_CANN=8.5; export ASCEND_HOME_PATH NPU_SIM_CANN
+expect 'a simulated NPU' 0 check --device npu:0 --size 256
+says 'a simulated NPU: the CPU agrees' "from the CPU's, in all 101386 parameters" "$out"
+says 'a simulated NPU: its transfers' 'GB/s to the device' "$out"
+says 'a simulated NPU: slow' 'all results right, but slow' "$out"
+expect 'a simulated NPU --json' 0 check --device npu:0 --size 256 --json
+says 'a simulated NPU --json: a limit' '"limit": 313000000000000.0' "$out"
+unset ASCEND_HOME_PATH NPU_SIM_CANN
 expect 'no such device' 2 check --device gpu
 expect 'a size out of range' 2 check --size 1
 
