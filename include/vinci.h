@@ -527,6 +527,12 @@ VINCI_API enum vinci_status vinci_devices(struct vinci_device_info **devices, si
                                           enum vinci_status *npu_status,
                                           struct vinci_error *npu_reason, struct vinci_error *err);
 
+/* What of CANN is installed, for a report: lines of two words, "folder PATH", "version TEXT",
+ * "library PATH" for each library that would be used, "missing NAME" for each function that vinci
+ * would use if it were there. Nothing is started. Freed with vinci_free. NO_DEVICE: no CANN. */
+VINCI_API enum vinci_status vinci_cann_describe(char **text, const struct vinci_cann_places *cann,
+                                                struct vinci_error *err);
+
 /* What an Ascend 910B3 could do at best in a decode step of n_seqs sequences with n_ctx positions
  * each: an estimate from bytes, operations and launches, no measurement (docs/ascend.md). */
 struct vinci_npu_estimate {

@@ -5,6 +5,7 @@
 #include "base/lang.h"
 #include "bench/limits.h"
 #include "bench/samples.h"
+#include "cli/check_bundle.h"
 #include "cli/command.h"
 #include "cli/devices.h"
 #include "cli/lang.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 
 struct check_args {
-    const char *device;
+    const char *device, *bundle;
     uint32_t threads, size;
     uint64_t seed;
     bool json;
@@ -37,6 +38,10 @@ static const struct option_row rows[] = {
     {"size", 0, "N", N_("matrix products from 256 up to this size; default: 2048, of an NPU 8192"),
      OPTION_U32, FIELD(size), .min = 256, .max = 32768},
     {"seed", 0, "N", N_("same seed, same network; default: 0"), OPTION_U64, FIELD(seed)},
+    {"bundle", 0, "FILE",
+     N_("instead, write a report without secrets to send when something fails; - is standard "
+        "output"),
+     OPTION_TEXT, FIELD(bundle), COMPLETE_FILE},
     {"json", 0, NULL, N_("print one JSON object"), OPTION_FLAG, FIELD(json)},
     {0}};
 
@@ -45,6 +50,7 @@ static const struct option_group groups[] = {{N_("Check"), rows, 0}, {0}};
 static const struct command_example examples[] = {
     {"check", N_("the first NPU, or the CPU where there is none")},
     {"check --device cpu --json", N_("the CPU, for a program to read")},
+    {"check --bundle report.txt", N_("a report to send when something fails")},
     {0}};
 
 /* Everything that was measured. */
@@ -326,6 +332,12 @@ static enum vinci_status run(const struct program *program, void *arguments,
     enum vinci_status status = devices_open(&f->devices, program, err);
     if (status != VINCI_OK) goto cleanup;
     status = devices_choose(&f->devices, program, args->device, &f->device, err);
+    if (status == VINCI_OK && args->bundle) {
+        status = bundle_write(args->bundle, program, &f->devices, f->device, args->threads, err);
+        if (status == VINCI_OK && strcmp(args->bundle, "-") != 0)
+            say(_("vinci: the report is in %s; read it before you send it\n"), args->bundle);
+        goto cleanup;
+    }
     if (status == VINCI_OK)
         status = vinci_check_open(&check, f->device->id, &program->cann, args->threads, err);
     if (status == VINCI_OK) status = measure(check, args, f, err);

@@ -285,22 +285,21 @@ struct dcmi_chip_info_v2 {
 _Static_assert(sizeof(struct dcmi_chip_info_v2) == 132, "as in DCMI");
 
 enum { DCMI_UTILIZATION_AICORE = 2, DCMI_UTILIZATION_HBM_BANDWIDTH = 10, DCMI_UTILIZATION_NPU = 13 };
-enum { DCMI_FREQ_HBM = 6, DCMI_FREQ_AICORE = 7, DCMI_FREQ_AICORE_RATED = 9 };
+/* The component whose version `npu-smi` calls the firmware of a 910B. */
+enum { DCMI_COMPONENT_TYPE_HILINK = 18 };
 
-/* Power is in 0.1 W, temperature in degrees Celsius, frequency in MHz, utilisation in percent. */
+/* Power is in 0.1 W, temperature in degrees Celsius, utilisation in percent. Versions want room for
+ * 64 bytes. */
 #define CANN_DCMI(X) \
     X(int, dcmi_init, (void)) \
-    X(int, dcmi_get_dcmi_version, (char *dcmi_ver, unsigned int len)) \
     X(int, dcmi_get_driver_version, (char *driver_ver, unsigned int len)) \
-    X(int, dcmi_get_card_list, (int *card_num, int *card_list, int list_len)) \
     X(int, dcmi_get_card_id_device_id_from_logicid, (int *card_id, int *device_id, unsigned int device_logic_id)) \
     X(int, dcmi_get_device_chip_info_v2, (int card_id, int device_id, struct dcmi_chip_info_v2 *chip_info)) \
     X(int, dcmi_get_device_hbm_info, (int card_id, int device_id, struct dcmi_hbm_info *hbm_info)) \
     X(int, dcmi_get_device_utilization_rate, (int card_id, int device_id, int input_type, unsigned int *utilization_rate)) \
     X(int, dcmi_get_device_power_info, (int card_id, int device_id, int *power)) \
     X(int, dcmi_get_device_temperature, (int card_id, int device_id, int *temperature)) \
-    X(int, dcmi_get_device_frequency, (int card_id, int device_id, int input_type, unsigned int *frequency)) \
-    X(int, dcmi_get_device_health, (int card_id, int device_id, unsigned int *health))
+    X(int, dcmi_get_device_component_static_version, (int card_id, int device_id, int component_type, unsigned char *version_str, unsigned int len))
 /* clang-format on */
 
 #endif

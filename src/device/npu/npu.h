@@ -322,7 +322,8 @@ void npu_kv_pool_destroy(struct device *device, struct kv_pool *pool);
 size_t npu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type);
 void npu_kv_page_copy(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
 
-/* ---- npu_device.c: an opened device with nothing on it ---------------------------------------- */
+/* ---- npu_device.c: an opened device with nothing on it ----------------------------------------
+ */
 
 /* `log` may be NULL. Release with npu_close. */
 enum vinci_status npu_open(struct npu_device **out, int32_t id,
