@@ -527,6 +527,12 @@ VINCI_API enum vinci_status vinci_devices(struct vinci_device_info **devices, si
                                           enum vinci_status *npu_status,
                                           struct vinci_error *npu_reason, struct vinci_error *err);
 
+/* What of CANN is installed, for a report: lines of two words, "folder PATH", "version TEXT",
+ * "library PATH" for each library that would be used, "missing NAME" for each function that vinci
+ * would use if it were there. Nothing is started. Freed with vinci_free. NO_DEVICE: no CANN. */
+VINCI_API enum vinci_status vinci_cann_describe(char **text, const struct vinci_cann_places *cann,
+                                                struct vinci_error *err);
+
 /* What an Ascend 910B3 could do at best in a decode step of n_seqs sequences with n_ctx positions
  * each: an estimate from bytes, operations and launches, no measurement (docs/ascend.md). */
 struct vinci_npu_estimate {
@@ -546,8 +552,10 @@ VINCI_API enum vinci_status vinci_npu_estimate(struct vinci_npu_estimate *out, c
 
 struct vinci_check; /* a device, opened to be checked */
 
-/* device NULL or "cpu"; "npu:0". n_threads 0: one a core. */
+/* device NULL or "cpu"; "npu:0", and `cann` (may be NULL) as for an engine. n_threads of a CPU, 0:
+ * one a core. */
 VINCI_API enum vinci_status vinci_check_open(struct vinci_check **out, const char *device,
+                                             const struct vinci_cann_places *cann,
                                              uint32_t n_threads, struct vinci_error *err);
 VINCI_API void vinci_check_close(struct vinci_check *check);
 
@@ -563,6 +571,8 @@ struct vinci_check_network {
     uint32_t n_compared;      /* parameters whose derivative was measured */
     double gradient_error;    /* the largest difference, relative to the largest derivative */
     double gradient_tolerance;
+    double cpu_error; /* of an NPU: the largest difference of any parameter's derivative from this
+                         machine's CPU, relative to the largest; 0 of a CPU */
     bool gradients_agree;
     double forward_seconds, backward_seconds;
 };
@@ -580,7 +590,8 @@ enum vinci_check_type {
 
 /* `repeat` products of two n x n matrices (n a multiple of 32) after one that is not counted. A CPU
  * has the right operand in the type and the left in float, as a model's weights and activations; in
- * int8 both, with a scale a block of 32. */
+ * int8 both, with a scale a block of 32. An NPU has both in the type, in int8 with one scale each,
+ * and results in the type (bf16 of int8). */
 struct vinci_check_product {
     uint32_t n, repeat;
     double seconds;               /* all of them */
