@@ -294,23 +294,6 @@ void progress_end(struct progress *progress)
     if (progress->drawn > 0) fputs("\r\033[K", stderr);
 }
 
-const char *format_bytes(uint64_t n, char text[16])
-{
-    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
-    double value = (double)n / 1000;
-    size_t unit = 0;
-    if (n < 1000) {
-        snprintf(text, 16, _("%u bytes"), (unsigned)n);
-        return text;
-    }
-    while (value >= 999.5 && unit + 1 < sizeof units / sizeof *units) {
-        value /= 1000;
-        unit++;
-    }
-    snprintf(text, 16, "%.*f %s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, units[unit]);
-    return text;
-}
-
 void memory_use_now(struct memory_use *use)
 {
     static const struct {

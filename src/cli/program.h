@@ -8,6 +8,7 @@
 
 #include "base/lang.h"
 #include "base/status.h"
+#include "base/units.h"
 
 struct program {
     const char *operand; /* the command's first operand, NULL if none was given */
@@ -79,9 +80,6 @@ struct progress {
 void progress_begin(struct progress *progress, const struct program *program, const char *label);
 void progress_update(struct progress *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress); /* removes the line */
-
-/* "13.8 GB", "512 bytes": three digits, powers of 1000. `text` has room for 16 bytes. */
-const char *format_bytes(uint64_t n, char text[16]);
 
 /* Memory of this process in bytes, 0 where the system does not say. */
 struct memory_use {
