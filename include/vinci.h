@@ -260,6 +260,7 @@ struct vinci_engine_info {
     uint64_t scratch_bytes;        /* activations and other step memory */
     uint64_t prefetched_bytes;     /* of the files, brought into memory so far by `prefetch` */
     uint32_t n_running, n_waiting; /* requests: taking part in steps; in the queue */
+    uint32_t n_paused;             /* of those that were begun, held by vinci_request_pause */
     uint64_t n_steps;              /* since open */
     uint64_t n_prompt_tokens;      /* of all requests that were started, since open */
     uint64_t n_reused_tokens;      /* of these, not computed again */
@@ -476,13 +477,17 @@ struct vinci_request;
 
 VINCI_API void vinci_request_options_init(struct vinci_request_options *options);
 
-/* Queues the request; vinci_engine_step does the work. */
+/* Queues the request; vinci_engine_step does the work. May be called from any thread. */
 VINCI_API enum vinci_status vinci_request_submit(struct vinci_request **out,
                                                  struct vinci_engine *engine,
                                                  const struct vinci_request_options *options,
                                                  struct vinci_error *err);
 /* Takes effect within one step; may be called from any thread. */
 VINCI_API void vinci_request_cancel(struct vinci_request *request);
+/* Holds the request, or lets it go on: steps leave it out, others take its turns, and its memory
+ * too if they need it (it is computed again then). What it generates stays the same. May be called
+ * from any thread, and from its on_token. */
+VINCI_API void vinci_request_pause(struct vinci_request *request, bool paused);
 VINCI_API bool vinci_request_done(const struct vinci_request *request);
 VINCI_API void vinci_request_result(const struct vinci_request *request,
                                     struct vinci_request_result *result);

@@ -24,6 +24,8 @@
 
 #define HEADER_BYTES_MAX (32 * 1024)
 #define THREAD_STACK_BYTES (1024 * 1024)
+/* What the kernel keeps for a client that reads slowly; else it would grow to megabytes. */
+#define SEND_BYTES (128 * 1024)
 
 enum phase { PHASE_IDLE, PHASE_HEADER, PHASE_BODY, PHASE_ANSWER };
 
@@ -99,6 +101,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
         }
         peer->fd = info->connect_fd;
         peer->since = seconds_now();
+        setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BYTES}, sizeof(int));
         pthread_mutex_lock(&http->lock);
         peer->next = &http->peers;
         peer->previous = http->peers.previous;

@@ -397,11 +397,12 @@ static void handle_metrics(struct exchange *x)
     struct loop_state state;
     loop_state(server->loop, &state);
     vinci_engine_info(server->engine, &info);
-    uint32_t n = (uint32_t)state.n_jobs;
+    uint32_t n = (uint32_t)state.n_jobs, n_begun = info.n_running + info.n_paused;
     struct metrics_now now = {
         .model = server->names[0],
         .n_running = info.n_running,
-        .n_waiting = n > info.n_running ? n - info.n_running : 0,
+        .n_waiting = n > n_begun ? n - n_begun : 0,
+        .n_paused = info.n_paused,
         .n_connections = http_n_connections(server->http),
         .kv_bytes = info.kv_bytes,
         .kv_use = info.kv_bytes_max ? (double)info.kv_bytes / (double)info.kv_bytes_max : 0,
