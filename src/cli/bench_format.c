@@ -5,6 +5,7 @@
  * interval. avg_ts and stddev_ts are what they are there: mean and standard deviation. */
 #include "base/buf.h"
 #include "base/lang.h"
+#include "bench/samples.h"
 #include "bench/stats.h"
 #include "cli/bench_record.h"
 #include "cli/lang.h"
@@ -183,19 +184,84 @@ enum vinci_status bench_print_format(const json_t *root, enum bench_format forma
 
 /* ---- comparison ---------------------------------------------------------------------------- */
 
-static bool same_test(const json_t *a, const json_t *b)
+/* What two runs may have in common: a name that says what was done, and a sample a repetition. */
+struct measured {
+    char name[64];
+    bool seconds; /* less is better */
+    double value, samples[STATS_MAX];
+    size_t n;
+};
+
+enum { COMPARED_MAX = 512 };
+
+struct measured_list {
+    struct measured *items; /* COMPARED_MAX */
+    size_t n;
+};
+
+/* Each sample is multiplied by `factor` or, where `inverse`, divides it. */
+static void add_measured(struct measured_list *list, const char *name, const json_t *samples,
+                         double factor, bool inverse, bool seconds)
 {
-    return strcmp(text_of(a, "test"), text_of(b, "test")) == 0 &&
-           real_of(a, "tokens") == real_of(b, "tokens") &&
-           real_of(a, "depth") == real_of(b, "depth") && real_of(a, "batch") == real_of(b, "batch");
+    struct measured *m = &list->items[list->n];
+    if (list->n == COMPARED_MAX) return;
+    *m = (struct measured){.seconds = seconds};
+    snprintf(m->name, sizeof m->name, "%s", name);
+    for (size_t i = 0; i < json_array_size(samples) && m->n < STATS_MAX; i++) {
+        double x = json_number_value(json_array_get(samples, i));
+        if (x > 0) m->samples[m->n++] = inverse ? factor / x : factor * x;
+    }
+    if (m->n == 0) return;
+    m->value = samples_median(m->samples, m->n);
+    list->n++;
 }
 
-static const json_t *find_test(const json_t *record, const json_t *wanted)
+static void gather(const json_t *root, struct measured_list *list)
 {
-    const json_t *row = NULL;
+    const json_t *row = NULL, *load = json_object_get(root, "load");
+    const json_t *iterations = json_object_get(root, "iterations");
+    const json_t *seconds = json_object_get(iterations, "seconds");
+    static const char *const kinds[] = {"cold", "warm"};
+    char name[64];
     size_t i = 0;
-    json_array_foreach(json_object_get(record, "results"), i,
-                       row) if (same_test(row, wanted)) return row;
+    json_array_foreach(json_object_get(root, "results"), i, row)
+    {
+        double batch = real_of(row, "batch") > 0 ? real_of(row, "batch") : 1;
+        test_name(row, name);
+        add_measured(list, name, json_object_get(row, "samples_seconds"),
+                     real_of(row, "tokens") * batch, true, false);
+    }
+    if (json_array_size(seconds) > 0) {
+        double tokens = real_of(iterations, "tokens_generated") / (double)json_array_size(seconds);
+        double each = real_of(iterations, "max_new_tokens");
+        snprintf(name, sizeof name, "%.0f x tg%.0f, batch %.0f", each > 0 ? tokens / each : 0, each,
+                 real_of(iterations, "batch_size"));
+        add_measured(list, name, seconds, tokens, true, false);
+    }
+    json_array_foreach(json_object_get(root, "prompts"), i, row)
+    {
+        double tokens = real_of(row, "tokens");
+        snprintf(name, sizeof name, "prompt %zu, pp%.0f", i + 1, tokens);
+        add_measured(list, name, json_object_get(row, "samples_first_token_seconds"), tokens, true,
+                     false);
+        snprintf(name, sizeof name, "prompt %zu, tg @ d%.0f", i + 1, tokens);
+        add_measured(list, name, json_object_get(row, "samples_decode_tokens_per_second"), 1, false,
+                     false);
+    }
+    for (i = 0; i < 2; i++) {
+        const json_t *kind = json_object_get(load, kinds[i]);
+        snprintf(name, sizeof name, "%s opening, s", kinds[i]);
+        add_measured(list, name, json_object_get(kind, "samples_open_seconds"), 1, false, true);
+        snprintf(name, sizeof name, "%s first token, s", kinds[i]);
+        add_measured(list, name, json_object_get(kind, "samples_first_token_seconds"), 1, false,
+                     true);
+    }
+}
+
+static const struct measured *find_measured(const struct measured_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->items[i].name, name) == 0) return &list->items[i];
     return NULL;
 }
 
@@ -220,10 +286,8 @@ static void print_differences(const json_t *before, const json_t *after, FILE *f
                 real_of(after, "threads"));
 }
 
-enum { COMPARED_MAX = 512 };
-
 struct compared {
-    const json_t *before, *after;
+    const struct measured *before, *after;
     struct stats_comparison result;
 };
 
@@ -232,14 +296,14 @@ static void print_compared(const struct compared *rows, const double *p, size_t 
     double p_min = 0;
     fputs(_("test                     before      after   change  p (Holm)\n"), file);
     for (size_t i = 0; i < n; i++) {
-        char name[64];
-        test_name(rows[i].after, name);
-        fprintf(file, "%-20s %10.2f %10.2f  %+6.1f %%  %-8.2g  %s\n", name,
-                real_of(rows[i].before, "tokens_per_second"),
-                real_of(rows[i].after, "tokens_per_second"), 100 * (rows[i].result.ratio - 1), p[i],
-                p[i] >= 0.05                ? _("may be chance")
-                : rows[i].result.ratio >= 1 ? _("faster")
-                                            : _("slower"));
+        const struct measured *after = rows[i].after;
+        double ratio = rows[i].result.ratio;
+        int digits = after->seconds ? 4 : 2;
+        fprintf(file, "%-20s %10.*f %10.*f  %+6.1f %%  %-8.2g  %s\n", after->name, digits,
+                rows[i].before->value, digits, after->value, 100 * (ratio - 1), p[i],
+                p[i] >= 0.05                     ? _("may be chance")
+                : (ratio >= 1) != after->seconds ? _("faster")
+                                                 : _("slower"));
         if (rows[i].result.p_min > p_min) p_min = rows[i].result.p_min;
     }
     if (p_min * (double)n >= 0.05)
@@ -252,38 +316,47 @@ enum vinci_status bench_print_comparison(const json_t *before, const json_t *aft
                                          bool json, struct vinci_error *err)
 {
     struct compared rows[COMPARED_MAX];
-    double p[COMPARED_MAX], x[STATS_MAX] = {0}, y[STATS_MAX] = {0};
-    size_t n = 0, i = 0;
-    const json_t *row = NULL;
-    json_array_foreach(json_object_get(after, "results"), i, row)
-    {
-        const json_t *other = find_test(before, row);
-        size_t n_x = other ? speeds_of(other, x) : 0, n_y = speeds_of(row, y);
-        if (n == COMPARED_MAX || n_x == 0 || n_y == 0) continue;
-        rows[n] = (struct compared){other, row, stats_compare(x, n_x, y, n_y)};
+    double p[COMPARED_MAX];
+    size_t n = 0;
+    json_t *array = NULL;
+    enum vinci_status status = VINCI_OK;
+    struct measured_list a = {array_new_zero(COMPARED_MAX, sizeof *a.items), 0},
+                         b = {array_new_zero(COMPARED_MAX, sizeof *b.items), 0};
+    if (!a.items || !b.items) {
+        status = fail_memory(err, COMPARED_MAX * sizeof *a.items, "the comparison");
+        goto cleanup;
+    }
+    gather(before, &a);
+    gather(after, &b);
+    for (size_t i = 0; i < b.n; i++) {
+        const struct measured *y = &b.items[i], *x = find_measured(&a, y->name);
+        if (!x) continue;
+        rows[n] = (struct compared){x, y, stats_compare(x->samples, x->n, y->samples, y->n)};
         p[n] = rows[n].result.p;
         n++;
     }
-    if (n == 0)
-        return fail(err, VINCI_USAGE, "the two records have no test of the matrix in common");
+    if (n == 0) {
+        status = fail(err, VINCI_USAGE, "the two records have no test in common");
+        goto cleanup;
+    }
     stats_holm(p, n);
     if (!json) {
         print_differences(before, after, file);
         print_compared(rows, p, n, file);
-        return VINCI_OK;
+        goto cleanup;
     }
-    json_t *array = json_array();
-    for (i = 0; i < n; i++) {
-        char name[64];
-        test_name(rows[i].after, name);
+    array = json_array();
+    for (size_t i = 0; i < n; i++)
         json_array_append_new(
-            array, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "test", name, "before",
-                             real_of(rows[i].before, "tokens_per_second"), "after",
-                             real_of(rows[i].after, "tokens_per_second"), "ratio",
+            array, json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "test", rows[i].after->name,
+                             "unit", rows[i].after->seconds ? "s" : "tokens/s", "before",
+                             rows[i].before->value, "after", rows[i].after->value, "ratio",
                              rows[i].result.ratio, "p", rows[i].result.p, "p_holm", p[i]));
-    }
     json_dumpf(array, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     fputc('\n', file);
+cleanup:
     json_decref(array);
-    return VINCI_OK;
+    free(a.items);
+    free(b.items);
+    return status;
 }

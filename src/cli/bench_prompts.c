@@ -146,10 +146,16 @@ enum vinci_status bench_load(struct bench_record *record, const struct load_test
         /* The padding counts bytes; both words are short. */
         fprintf(record->table, "%s\t%11.4f %15.4f %14.0f %%\n", _(names[kind]), open, first,
                 100 * times.left);
+        json_t *opens = json_array(), *firsts = json_array();
+        for (uint32_t i = 0; i < repeat; i++) {
+            json_array_append_new(opens, json_real(times.open[i]));
+            json_array_append_new(firsts, json_real(times.first[i]));
+        }
         json_object_set_new(load, keys[kind],
-                            json_pack("{s:f, s:f, s:f}", "open_seconds", open,
-                                      "first_token_seconds", first, "in_memory_before",
-                                      times.left));
+                            json_pack("{s:f, s:f, s:f, s:o, s:o}", "open_seconds", open,
+                                      "first_token_seconds", first, "in_memory_before", times.left,
+                                      "samples_open_seconds", opens, "samples_first_token_seconds",
+                                      firsts));
         if (kind == 0 && times.left > 0.05)
             say_warning(record->program,
                         _("the system kept a part of the files in memory: the cold times are too "

@@ -19,7 +19,8 @@ struct models_args {
 #define FIELD(name) .offset = offsetof(struct models_args, name)
 
 static const struct option_row rows[] = {
-    {"json", 0, NULL, N_("print a JSON array"), OPTION_FLAG, FIELD(json)},
+    {"json", 0, NULL, N_("print JSON: an array of the models, or what rm removed"), OPTION_FLAG,
+     FIELD(json)},
     {"yes", 'y', NULL, N_("rm: do not ask"), OPTION_FLAG, FIELD(yes)},
     {0}};
 
@@ -36,53 +37,76 @@ static const char *state_key(const struct hub_entry *entry)
     return entry->complete ? N_("verified") : entry->recorded ? N_("incomplete") : N_("unverified");
 }
 
-/* What the model is in a few words, "" if vinci cannot run it. */
-static void describe(const struct hub_entry *entry, char text[64])
+/* "20.9B", "3.4M" parameters. */
+static const char *format_count(uint64_t n, char text[16])
+{
+    bool small = n < 100000000;
+    double value = (double)n / (small ? 1e6 : 1e9);
+    snprintf(text, 16, value < 99.95 ? "%.1f%c" : "%.0f%c", value, small ? 'M' : 'B');
+    return text;
+}
+
+/* False if vinci cannot run it. */
+static bool describe(const struct hub_entry *entry, struct vinci_model_info *info)
+{
+    return vinci_model_describe(entry->model, info, NULL, NULL, NULL) == VINCI_OK;
+}
+
+static const char *dtype_of(const struct vinci_model_info *info)
+{
+    return info->n_dtypes ? info->dtypes[0].name : "";
+}
+
+static json_t *entry_json(const struct hub_entry *entry)
 {
     struct vinci_model_info info;
-    text[0] = '\0';
-    if (vinci_model_describe(entry->model, &info, NULL, NULL, NULL) != VINCI_OK) return;
-    snprintf(text, 64, "%.1fB %s", (double)info.n_params / 1e9,
-             info.n_dtypes ? info.dtypes[0].name : "");
+    bool usable = describe(entry, &info);
+    char name[300];
+    snprintf(name, sizeof name, "%s%s", hub_prefix(entry->kind), entry->id);
+    json_t *object =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:s, s:b}", "hub", hub_key(entry->kind), "model",
+                  json_words(entry->id), "name", json_words(name), "path", json_words(entry->model),
+                  "folder", json_words(entry->folder), "bytes", (json_int_t)entry->bytes, "state",
+                  state_key(entry), "usable", usable);
+    json_object_set_new(object, "parameters",
+                        usable ? json_integer((json_int_t)info.n_params) : json_null());
+    json_object_set_new(object, "dtype", usable ? json_string(dtype_of(&info)) : json_null());
+    return object;
 }
 
 static enum vinci_status print_entries_json(const struct hub_entries *entries,
                                             struct vinci_error *err)
 {
     json_t *array = json_array();
-    for (size_t i = 0; i < entries->n; i++) {
-        const struct hub_entry *entry = &entries->items[i];
-        char what[64];
-        describe(entry, what);
-        json_array_append_new(
-            array, json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b}", "hub",
-                             entry->kind == HUB_HUGGINGFACE ? "huggingface" : "modelscope", "model",
-                             entry->id, "path", entry->model, "folder", entry->folder, "bytes",
-                             (json_int_t)entry->bytes, "state", state_key(entry), "usable",
-                             what[0] != '\0'));
-    }
+    for (size_t i = 0; i < entries->n; i++)
+        json_array_append_new(array, entry_json(&entries->items[i]));
     return print_json(array, err);
 }
 
 static void print_list(const struct program *program, const struct hub_entries *entries)
 {
     uint64_t total = 0;
-    char bytes[16];
+    char bytes[16], count[16];
     for (size_t i = 0; i < entries->n; i++) {
         const struct hub_entry *entry = &entries->items[i];
-        char what[64];
-        describe(entry, what);
+        struct vinci_model_info info;
+        char what[64] = "-";
+        if (describe(entry, &info))
+            snprintf(what, sizeof what, "%s %s", format_count(info.n_params, count),
+                     dtype_of(&info));
         total += entry->bytes;
         const char *state = _(state_key(entry));
-        printf("%10s  %-*s  %-14s  %s%s\n%38s  %s\n", format_bytes(entry->bytes, bytes),
-               text_field(state, 10), state, *what ? what : "-",
-               entry->kind == HUB_HUGGINGFACE ? "hf:" : "", entry->id, "", entry->model);
+        printf("%10s  %-*s  %-14s  %s%s\n%12s%s\n", format_bytes(entry->bytes, bytes),
+               text_field(state, 10), state, what, hub_prefix(entry->kind), entry->id, "",
+               entry->model);
     }
+    format_bytes(total, bytes);
     if (entries->n == 0)
         say(_("no models in %s and %s; `vinci pull openai-mirror/gpt-oss-20b` fetches one\n"),
             program->hub.modelscope ? program->hub.modelscope : "-",
             program->hub.huggingface ? program->hub.huggingface : "-");
-    else say(_("%zu models, %s\n"), entries->n, format_bytes(total, bytes));
+    else if (entries->n == 1) say(_("1 model, %s\n"), bytes);
+    else say(_("%zu models, %s\n"), entries->n, bytes);
 }
 
 static enum vinci_status find_entry(const struct hub_entries *entries, const char *name,
@@ -105,15 +129,15 @@ static enum vinci_status find_entry(const struct hub_entries *entries, const cha
                 name);
 }
 
-static enum vinci_status remove_model(const struct hub_entries *entries, const char *name, bool yes,
-                                      struct vinci_error *err)
+static enum vinci_status remove_model(const struct hub_entries *entries, const char *name,
+                                      const struct models_args *args, struct vinci_error *err)
 {
     const struct hub_entry *entry = NULL;
     char bytes[16], answer[16] = "";
     enum vinci_status status = find_entry(entries, name, &entry, err);
     if (status != VINCI_OK) return status;
     format_bytes(entry->bytes, bytes);
-    if (!yes) {
+    if (!args->yes) {
         if (!isatty(STDIN_FILENO))
             return fail(err, VINCI_USAGE, "%s: %s would be removed; --yes does it", entry->folder,
                         bytes);
@@ -121,15 +145,18 @@ static enum vinci_status remove_model(const struct hub_entries *entries, const c
         if (!fgets(answer, sizeof answer, stdin) || !strchr("yY", answer[0]))
             return fail(err, VINCI_CANCELLED, "nothing was removed");
     }
+    json_t *removed = args->json ? entry_json(entry) : NULL; /* while it can be read */
     status = hub_entry_remove(entry, err);
     if (status == VINCI_OK) say(_("removed %s, %s\n"), entry->folder, bytes);
+    if (status == VINCI_OK && args->json)
+        return print_json(json_pack("{s:o}", "removed", removed), err);
+    json_decref(removed);
     return status;
 }
 
-static enum vinci_status run(const struct program *program, void *arguments,
-                             struct vinci_error *err)
+static enum vinci_status list_or_remove(const struct program *program,
+                                        const struct models_args *args, struct vinci_error *err)
 {
-    const struct models_args *args = arguments;
     struct hub_entries entries;
     bool rm = program->n_operands > 0 && strcmp(program->operands[0], "rm") == 0;
     if (program->n_operands > 0 && !rm)
@@ -139,10 +166,19 @@ static enum vinci_status run(const struct program *program, void *arguments,
         return fail(err, VINCI_USAGE, "rm: which model? `vinci models` lists them");
     enum vinci_status status = hub_entries_read(&entries, &program->hub, err);
     if (status != VINCI_OK) return status;
-    if (rm) status = remove_model(&entries, program->operands[1], args->yes, err);
+    if (rm) status = remove_model(&entries, program->operands[1], args, err);
     else if (args->json) status = print_entries_json(&entries, err);
     else print_list(program, &entries);
     hub_entries_free(&entries);
+    return status;
+}
+
+static enum vinci_status run(const struct program *program, void *arguments,
+                             struct vinci_error *err)
+{
+    const struct models_args *args = arguments;
+    enum vinci_status status = list_or_remove(program, args, err);
+    if (args->json && status != VINCI_OK) print_json_failure(status, err);
     return status;
 }
 

@@ -30,11 +30,13 @@ static const struct option_row what_rows[] = {
     {"revision", 0, "REVISION",
      N_("branch, tag or commit; default: master on ModelScope, main on Hugging Face"), OPTION_TEXT,
      FIELD(revision)},
-    {"include", 0, "PATTERN",
-     N_("fetch the files that match, such as '*.json' or 'original/*'; may be given several times"),
-     OPTION_LIST, FIELD(include)},
-    {"exclude", 0, "PATTERN", N_("leave out the files that match; may be given several times"),
-     OPTION_LIST, FIELD(exclude)},
+    {"include", 0, "PATTERN...",
+     N_("fetch the files that match, such as '*.json' or 'original/*'; several may stand behind "
+        "it, "
+        "and it may be given several times"),
+     OPTION_LIST, FIELD(include), .several = true},
+    {"exclude", 0, "PATTERN...", N_("leave out the files that match; several as with --include"),
+     OPTION_LIST, FIELD(exclude), .several = true},
     {"all", 0, NULL,
      N_("everything in the repository, not only what vinci reads (of gpt-oss-20b three times as "
         "much)"),
@@ -127,12 +129,14 @@ static void on_planned(void *user, const struct hub_file *file, bool here)
            file->path);
 }
 
-static enum vinci_status print_result_json(const struct pull_view *view, const char *id,
+static enum vinci_status print_result_json(const struct pull_view *view,
+                                           const struct hub_model *model,
                                            const struct hub_pull_result *result, double seconds,
                                            struct vinci_error *err)
 {
-    json_t *root = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:b, s:O?}", "model", id,
-                             "path", result->path, "commit", result->commit, "files",
+    json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:f, s:b, s:O?}", "hub",
+                             hub_key(model->kind), "model", model->id, "revision", model->revision,
+                             "path", json_words(result->path), "commit", result->commit, "files",
                              (json_int_t)result->n_files, "bytes", (json_int_t)result->bytes,
                              "fetched_files", (json_int_t)result->n_fetched, "fetched_bytes",
                              (json_int_t)result->fetched_bytes, "seconds", seconds, "offline",
@@ -147,11 +151,17 @@ static void summarise(const struct program *program, const struct hub_pull_resul
     if (result->offline) {
         say_warning(program, _("the hub cannot be reached; all files of the last pull are here"));
     } else if (result->n_fetched == 0) {
-        say(_("complete: %zu files, %s\n"), result->n_files, format_bytes(result->bytes, bytes));
+        format_bytes(result->bytes, bytes);
+        if (result->n_files == 1) say(_("complete: 1 file, %s\n"), bytes);
+        else say(_("complete: %zu files, %s\n"), result->n_files, bytes);
     } else {
         format_bytes(seconds > 0 ? (uint64_t)((double)result->fetched_bytes / seconds) : 0, speed);
-        say(_("fetched %zu files, %s in %.1f s, %s/s; all verified\n"), result->n_fetched,
-            format_bytes(result->fetched_bytes, bytes), seconds, speed);
+        format_bytes(result->fetched_bytes, bytes);
+        if (result->n_fetched == 1)
+            say(_("fetched 1 file, %s in %.1f s, %s/s; verified\n"), bytes, seconds, speed);
+        else
+            say(_("fetched %zu files, %s in %.1f s, %s/s; all verified\n"), result->n_fetched,
+                bytes, seconds, speed);
     }
 }
 
@@ -179,11 +189,12 @@ static enum vinci_status run(const struct program *program, void *arguments,
                                        .progress = on_progress,
                                        .planned = on_planned,
                                        .user = &view};
-    if (!program->operand)
-        return fail(err, VINCI_USAGE,
-                    "which model? `vinci pull openai-mirror/gpt-oss-20b` fetches the smaller one");
-    enum vinci_status status = hub_model_parse(program->operand, &options.model, err);
-    if (status != VINCI_OK) return status;
+    enum vinci_status status =
+        program->operand ? hub_model_parse(program->operand, &options.model, err)
+                         : fail(err, VINCI_USAGE,
+                                "which model? `vinci pull openai-mirror/gpt-oss-20b` fetches the "
+                                "smaller one");
+    if (status != VINCI_OK) goto cleanup;
     bool hf = options.model.kind == HUB_HUGGINGFACE;
     options.model.revision = args->revision ? args->revision : hf ? "main" : "master";
     status = hub_connection_open(&connection, program, options.model.kind, &args->hub, err);
@@ -195,10 +206,11 @@ static enum vinci_status run(const struct program *program, void *arguments,
     hub_display_clear(&view.display);
     if (status != VINCI_OK) goto cleanup;
     double seconds = seconds_now() - start;
-    if (args->json) status = print_result_json(&view, options.model.id, &result, seconds, err);
+    if (args->json) status = print_result_json(&view, &options.model, &result, seconds, err);
     else if (!args->dry_run) printf("%s\n", result.path);
     if (!args->quiet && !args->dry_run) summarise(program, &result, seconds);
 cleanup:
+    if (args->json && status != VINCI_OK) print_json_failure(status, err);
     json_decref(view.files);
     hub_pull_result_free(&result);
     hub_connection_close(&connection);

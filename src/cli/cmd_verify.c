@@ -4,6 +4,8 @@
 #include "cli/hub_options.h"
 #include "cli/lang.h"
 #include "cli/print.h"
+#include "hub/place.h"
+#include "hub/record.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -100,6 +102,25 @@ static enum vinci_status find_folder(const struct program *program, const char *
     if (status == VINCI_OK && plain && caches.huggingface &&
         strncmp(path, caches.huggingface, strlen(caches.huggingface)) == 0)
         model->kind = HUB_HUGGINGFACE;
+    /* One that is on the way is no model yet, but has its folder. */
+    struct hub_place place = {.lock = -1};
+    struct record record = {0};
+    for (int kind = 0; kind < 2 && status == VINCI_NOT_FOUND; kind++) {
+        struct hub_model other = *model;
+        other.kind = kind == 0 ? HUB_MODELSCOPE : HUB_HUGGINGFACE;
+        if ((!plain && other.kind != model->kind) ||
+            !(other.kind == HUB_HUGGINGFACE ? caches.huggingface : caches.modelscope) ||
+            hub_place_find(&place, &other, &caches, NULL, NULL) != VINCI_OK)
+            continue;
+        if (record_read(&record, place.folder, NULL) == VINCI_OK && record.id &&
+            strlen(place.folder) < size) {
+            memcpy(path, place.folder, strlen(place.folder) + 1);
+            model->kind = other.kind;
+            status = VINCI_OK;
+        }
+        record_free(&record);
+        hub_place_free(&place);
+    }
     return status;
 }
 
@@ -112,11 +133,11 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct hub_model model = {0};
     bool on_hub = false;
     char path[4096];
-    if (!program->operand)
-        return fail(err, VINCI_USAGE, "which model? `vinci models` lists what is here");
     enum vinci_status status =
-        find_folder(program, program->operand, &model, &on_hub, path, sizeof path, err);
-    if (status != VINCI_OK) return status;
+        program->operand
+            ? find_folder(program, program->operand, &model, &on_hub, path, sizeof path, err)
+            : fail(err, VINCI_USAGE, "which model? `vinci models` lists what is here");
+    if (status != VINCI_OK) goto cleanup;
     bool hf = model.kind == HUB_HUGGINGFACE;
     model.revision = args->revision ? args->revision : hf ? "main" : "master";
     if (on_hub) status = hub_connection_open(&connection, program, model.kind, &args->hub, err);
@@ -124,7 +145,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (args->json) view.files = json_array();
     struct hub_verify_options options = {.folder = path,
                                          .http = on_hub ? &connection.http : NULL,
-                                         .model = &model,
+                                         .model = on_hub ? &model : NULL,
                                          .stop = stop_asked,
                                          .progress = on_progress,
                                          .verdict = on_verdict,
@@ -132,12 +153,18 @@ static enum vinci_status run(const struct program *program, void *arguments,
     status = hub_verify(&options, err);
     hub_display_clear(&view.display);
     if (args->json && (status == VINCI_OK || status == VINCI_BAD_FILE)) {
-        json_t *root = json_pack("{s:s, s:b, s:O}", "path", path, "good", status == VINCI_OK,
-                                 "files", view.files);
+        json_t *root = json_pack("{s:o, s:b, s:O}", "path", json_words(path), "good",
+                                 status == VINCI_OK, "files", view.files);
+        if (root && status != VINCI_OK) {
+            json_object_set_new(root, "error", json_words(err->text));
+            json_object_set_new(root, "exit_code", json_integer(status));
+        }
         enum vinci_status printed = print_json(root, err);
         if (printed != VINCI_OK) status = printed;
     }
 cleanup:
+    if (args->json && status != VINCI_OK && status != VINCI_BAD_FILE)
+        print_json_failure(status, err);
     json_decref(view.files);
     hub_connection_close(&connection);
     return status;

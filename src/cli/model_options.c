@@ -44,8 +44,9 @@ const struct option_row engine_rows[] = {
      N_("what quantised weights are multiplied with: int8 (the default) or f32, slower and nearer "
         "to the reference"),
      OPTION_CHOICE, FIELD(activations), COMPLETE_WORDS, "int8|f32"},
-    {"kv", 0, "TYPE", N_("how keys and values are kept: f16 (the default) or f32"), OPTION_CHOICE,
-     FIELD(kv), COMPLETE_WORDS, "f16|f32"},
+    {"kv", 0, "TYPE",
+     N_("how keys and values are kept: f16 (the default), f32, or q8_0 in half the memory"),
+     OPTION_CHOICE, FIELD(kv), COMPLETE_WORDS, "f16|f32|q8_0"},
     {"dtype", 0, "TYPE",
      N_("on an NPU, how weights are kept: bf16, fp16, or compact (MXFP4 experts as INT4, smaller "
         "and less to read); auto (the default) is bf16 where it fits, else compact"),

@@ -213,12 +213,14 @@ struct parser {
     size_t n;
     struct option longs[OPTIONS_MAX + 3];
     char shorts[2 * OPTIONS_MAX + 4];
+    char **operands; /* [n_operands] */
+    int n_operands;
 };
 
 static enum vinci_status parser_init(struct parser *parser, const struct command *command,
                                      struct vinci_error *err)
 {
-    *parser = (struct parser){.shorts = ":h"};
+    *parser = (struct parser){.shorts = "-:h"};
     size_t n_shorts = strlen(parser->shorts);
     for (const struct option_group *group = command->groups; group->rows; group++)
         for (const struct option_row *row = group->rows; row->name; row++) {
@@ -274,36 +276,57 @@ static enum vinci_status fail_unknown(const struct parser *parser, const struct 
                 command->name);
 }
 
+/* One option, or an operand, which getopt_long gives as option 1; -1 at the end. */
+static enum vinci_status parse_one(struct parser *parser, const struct command *command, int argc,
+                                   char **argv, void *args, int *code, size_t *list,
+                                   struct vinci_error *err)
+{
+    int wanted = getopt_long(argc, argv, parser->shorts, parser->longs, NULL);
+    size_t i = 0, last = *list;
+    *code = wanted;
+    if (wanted == 1 && last < parser->n && parser->n_operands > 0)
+        return store(parser->rows[last], (char *)args + parser->offsets[last], optarg, err);
+    *list = SIZE_MAX;
+    if (wanted == 1) parser->operands[parser->n_operands++] = optarg;
+    if (wanted == 1 || wanted == -1 || wanted == 'h' || wanted == CODE_HELP) return VINCI_OK;
+    if (wanted == ':')
+        return fail(err, VINCI_USAGE, "%s: an argument is missing", argv[optind - 1]);
+    if (wanted == CODE_LANG)
+        return lang_choose(optarg) ? VINCI_OK : fail_value(common_rows, optarg, err);
+    if (wanted == '?')
+        return fail_unknown(parser, command, argv[optind - 1],
+                            optopt > 0 && optopt < CODE_FIRST ? optopt : 0, err);
+    if (wanted >= CODE_FIRST) i = (size_t)(wanted - CODE_FIRST);
+    else
+        while (parser->rows[i]->letter != wanted) i++;
+    if (parser->rows[i]->several) *list = i;
+    return store(parser->rows[i], (char *)args + parser->offsets[i], optarg, err);
+}
+
 enum vinci_status options_parse(const struct command *command, int argc, char **argv, void *args,
                                 int *first_operand, bool *help, struct vinci_error *err)
 {
     struct parser parser;
+    size_t list = SIZE_MAX; /* the row of the list that the words before belong to */
+    int code = 0;
     enum vinci_status status = parser_init(&parser, command, err);
     *help = false;
+    *first_operand = argc;
+    if (status == VINCI_OK) parser.operands = calloc((size_t)argc + 1, sizeof *parser.operands);
+    if (status == VINCI_OK && !parser.operands)
+        return fail_memory(err, (size_t)argc * sizeof *parser.operands, "the options");
     opterr = 0;
     optind = 0; /* begin anew */
-    while (status == VINCI_OK) {
-        int code = getopt_long(argc, argv, parser.shorts, parser.longs, NULL);
-        if (code == -1) break;
-        if (code == 'h' || code == CODE_HELP) {
-            *help = true;
-            break;
-        }
-        if (code == ':')
-            return fail(err, VINCI_USAGE, "%s: an argument is missing", argv[optind - 1]);
-        if (code == CODE_LANG) {
-            if (!lang_choose(optarg)) status = fail_value(common_rows, optarg, err);
-            continue;
-        }
-        if (code == '?')
-            return fail_unknown(&parser, command, argv[optind - 1],
-                                optopt > 0 && optopt < CODE_FIRST ? optopt : 0, err);
-        size_t i = 0;
-        if (code >= CODE_FIRST) i = (size_t)(code - CODE_FIRST);
-        else
-            while (parser.rows[i]->letter != code) i++;
-        status = store(parser.rows[i], (char *)args + parser.offsets[i], optarg, err);
+    while (status == VINCI_OK && !*help && code != -1) {
+        status = parse_one(&parser, command, argc, argv, args, &code, &list, err);
+        *help = status == VINCI_OK && (code == 'h' || code == CODE_HELP);
     }
-    *first_operand = optind;
+    if (status == VINCI_OK) {
+        /* Behind "--" all are operands. */
+        while (code == -1 && optind < argc) parser.operands[parser.n_operands++] = argv[optind++];
+        *first_operand = argc - parser.n_operands;
+        for (int i = 0; i < parser.n_operands; i++) argv[*first_operand + i] = parser.operands[i];
+    }
+    free(parser.operands);
     return status;
 }

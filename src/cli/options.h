@@ -34,6 +34,7 @@ struct option_row {
     enum option_complete complete;
     const char *words; /* "f32|int8": for a choice, all that is allowed */
     double min, max;   /* numbers; max 0: whatever the type holds */
+    bool several;      /* a list: words up to the next option belong to it too */
 };
 
 struct option_group {
@@ -54,7 +55,8 @@ extern const struct option_row common_rows[];
 
 struct command; /* command.h */
 
-/* Fills `args` from argv[1..]. Operands are moved to the end of argv and begin at *first_operand.
+/* Fills `args` from argv[1..]. Operands are moved to the end of argv and begin at *first_operand. A
+ * word behind one that a list with `several` has is an operand only if there was none before.
  * --help and -h set *help and end the parse. Every mistake is USAGE with a sentence that names the
  * option, what it expects and, for an unknown one, the nearest that exists. */
 enum vinci_status options_parse(const struct command *command, int argc, char **argv, void *args,

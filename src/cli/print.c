@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 void print_field(const char *label, const char *format, ...)
 {
@@ -32,4 +33,21 @@ enum vinci_status print_json(json_t *root, struct vinci_error *err)
     puts(text);
     free(text);
     return VINCI_OK;
+}
+
+json_t *json_words(const char *text)
+{
+    json_t *value = json_string(text);
+    char *copy = value ? NULL : strdup(text);
+    for (char *c = copy; c && *c; c++)
+        if ((unsigned char)*c >= 0x80) *c = '?';
+    if (copy) value = json_string(copy);
+    free(copy);
+    return value;
+}
+
+void print_json_failure(enum vinci_status status, const struct vinci_error *err)
+{
+    print_json(json_pack("{s:o, s:i}", "error", json_words(err->text), "exit_code", (int)status),
+               NULL);
 }

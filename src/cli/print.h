@@ -18,4 +18,11 @@ void print_cell(FILE *to, const char *text, int columns);
  */
 enum vinci_status print_json(json_t *root, struct vinci_error *err);
 
+/* A text that may not be UTF-8, as paths: then with ? for what is not ASCII. NULL: no memory. */
+json_t *json_words(const char *text);
+
+/* What --json prints where a command fails before it has anything to say: {"error", "exit_code"}.
+ * The sentence also goes to standard error, as always. */
+void print_json_failure(enum vinci_status status, const struct vinci_error *err);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/lang.h"
 #include "base/status.h"
+#include "base/units.h"
 
 struct program {
     const char *operand; /* the command's first operand, NULL if none was given */
@@ -15,11 +16,15 @@ struct program {
     int n_operands;
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
     struct vinci_cann_places cann;
-    bool color;         /* standard error is a terminal that shows colours */
-    bool progress;      /* standard error is a terminal: progress lines may be drawn */
-    bool redraw;        /* so is standard output: what was written may be drawn again */
-    bool no_color;      /* asked for by the environment */
-    char *state_folder; /* for what outlives a run, such as a history; NULL: nowhere */
+    struct program_value {
+        const char *name, *value; /* value NULL: not set */
+    } cann_environment[20];       /* what CANN reads, for reports; ends with a NULL name */
+    const char *home;             /* folder of the user, NULL: unknown */
+    bool color;                   /* standard error is a terminal that shows colours */
+    bool progress;                /* standard error is a terminal: progress lines may be drawn */
+    bool redraw;                  /* so is standard output: what was written may be drawn again */
+    bool no_color;                /* asked for by the environment */
+    char *state_folder;           /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
     const char *notify_socket; /* of the service manager that started us; NULL: none */
     struct program_hubs {
@@ -75,9 +80,6 @@ struct progress {
 void progress_begin(struct progress *progress, const struct program *program, const char *label);
 void progress_update(struct progress *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress); /* removes the line */
-
-/* "13.8 GB", "512 bytes": three digits, powers of 1000. `text` has room for 16 bytes. */
-const char *format_bytes(uint64_t n, char text[16]);
 
 /* Memory of this process in bytes, 0 where the system does not say. */
 struct memory_use {

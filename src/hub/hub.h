@@ -54,7 +54,8 @@ enum hub_verdict { HUB_FILE_GOOD, HUB_FILE_BAD, HUB_FILE_MISSING };
 
 struct hub_verify_options {
     const char *folder; /* with .vinci/record.json, or a snapshot in Hugging Face's cache */
-    /* When neither says what the files should be: ask this hub, NULL: fail instead. */
+    /* When neither says what the files should be: ask this hub, NULL: fail instead. `model` is NULL
+     * where the user gave a folder and no name. */
     const struct http *http;
     const struct hub_model *model;
     bool (*stop)(void *user);
@@ -63,7 +64,7 @@ struct hub_verify_options {
     void *user;
 };
 
-/* Reads every file again. BAD_FILE when one is bad or missing. */
+/* Reads every file again. BAD_FILE when one is bad or missing, or the last pull did not end. */
 enum vinci_status hub_verify(const struct hub_verify_options *options, struct vinci_error *err);
 
 #endif

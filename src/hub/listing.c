@@ -37,6 +37,16 @@ static const struct {
                 {"https://huggingface.co/", HUB_HUGGINGFACE},
                 {"https://hf-mirror.com/", HUB_HUGGINGFACE}};
 
+const char *hub_key(enum hub_kind kind)
+{
+    return kind == HUB_HUGGINGFACE ? "huggingface" : "modelscope";
+}
+
+const char *hub_prefix(enum hub_kind kind)
+{
+    return kind == HUB_HUGGINGFACE ? "hf:" : "";
+}
+
 enum vinci_status hub_model_parse(const char *text, struct hub_model *out, struct vinci_error *err)
 {
     const char *id = text;

@@ -14,6 +14,11 @@ struct hub_model {
     const char *revision; /* a branch, tag or commit */
 };
 
+/* "huggingface", "modelscope", as records and JSON have it; and what stands before an id: "hf:" or
+ * "". */
+const char *hub_key(enum hub_kind kind);
+const char *hub_prefix(enum hub_kind kind);
+
 struct hub_file {
     char *path; /* '/' between folders; never leaves the repository (hub_path_is_safe) */
     uint64_t size;

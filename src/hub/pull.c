@@ -1,6 +1,7 @@
 /* pull.c - fetches a model. */
 #include "base/lang.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "hub/hub.h"
 #include "hub/partial.h"
 #include "hub/place.h"
@@ -34,11 +35,6 @@ struct pull {
     struct hub_progress progress;
     uint64_t done_before; /* bytes of files that are not on the way */
 };
-
-static const char *hub_name(enum hub_kind kind)
-{
-    return kind == HUB_HUGGINGFACE ? "huggingface" : "modelscope";
-}
 
 static void note(const struct pull *pull, enum vinci_log_level level, const char *text,
                  const char *path)
@@ -268,10 +264,11 @@ static enum vinci_status check_room(struct pull *pull, struct vinci_error *err)
         return fail_errno(err, errno, pull->place.folder, "look at the free space");
     uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (room >= need) return VINCI_OK;
+    char wanted[16], free_bytes[16];
     return fail(err, VINCI_LIMIT,
-                "%s: expected room for %.2f GB, the disk has %.2f GB; free some, or choose another "
+                "%s: expected room for %s more, the disk has %s; free some, or choose another "
                 "with --local-dir",
-                pull->place.folder, (double)need / 1e9, (double)room / 1e9);
+                pull->place.folder, format_bytes(need, wanted), format_bytes(room, free_bytes));
 }
 
 static void on_fetch_progress(void *user, const struct fetch_file *files, size_t n_files)
@@ -433,7 +430,7 @@ static enum vinci_status pull_round(struct pull *pull, bool *again, struct vinci
     result->bytes = total;
     if (options->dry_run) return VINCI_OK;
     if (n_here == pull->n_wanted && pull->record.complete && !pull->place.blobs) return VINCI_OK;
-    status = record_set_model(&pull->record, hub_name(options->model.kind), options->model.id,
+    status = record_set_model(&pull->record, hub_key(options->model.kind), options->model.id,
                               options->model.revision, pull->listing.commit, err);
     if (status == VINCI_OK) status = check_room(pull, err);
     if (status == VINCI_OK && n_here < pull->n_wanted) {
@@ -453,7 +450,7 @@ static bool is_complete(const struct pull *pull)
     if (!record->complete || !record->revision || options->selection.all ||
         options->selection.n_include || options->selection.n_exclude ||
         strcmp(record->id, options->model.id) != 0 ||
-        strcmp(record->hub, hub_name(options->model.kind)) != 0 ||
+        strcmp(record->hub, hub_key(options->model.kind)) != 0 ||
         strcmp(record->revision, options->model.revision) != 0)
         return false;
     for (size_t i = 0; i < record->n_files; i++)

@@ -25,6 +25,7 @@ struct expected {
 struct verify {
     const struct hub_verify_options *options;
     char *record_folder; /* NULL: no record */
+    char *on_the_way;    /* the record's model, whose pull was not finished; NULL: none */
     struct expected *files;
     size_t n, capacity;
     struct hub_progress progress;
@@ -64,8 +65,15 @@ static enum vinci_status from_record(struct verify *verify, const char *folder,
         status = expect(verify, file->path, folder, file->place, file->kind, &file->digest, err);
         if (status == VINCI_OK) set_size(verify, file->size);
     }
+    if (status == VINCI_OK && record.id && !record.complete) {
+        struct buf name = {0};
+        bool hf = record.hub && strcmp(record.hub, "huggingface") == 0;
+        if (!buf_printf(&name, "%s%s", hf ? "hf:" : "", record.id))
+            status = fail_memory(err, 256, "a name");
+        verify->on_the_way = name.data;
+    }
     record_free(&record);
-    if (status == VINCI_OK && verify->n > 0) {
+    if (status == VINCI_OK && (verify->n > 0 || verify->on_the_way)) {
         verify->record_folder = strdup(folder);
         if (!verify->record_folder) status = fail_memory(err, strlen(folder), "a path");
     }
@@ -84,7 +92,6 @@ static void forget_bad(const struct verify *verify)
                 verify->files[i].bad ? record_find(&record, verify->files[i].path) : NULL;
             if (file) file->changed_ns = 0;
         }
-        record.complete = false;
         record_write(&record, verify->record_folder, NULL);
     }
     record_free(&record);
@@ -169,14 +176,15 @@ static enum vinci_status collect(struct verify *verify, struct vinci_error *err)
         if (slash && slash - folder > 10 && memcmp(slash - 10, "/snapshots", 10) == 0) {
             slash[-10] = '\0';
             status = from_record(verify, folder, err);
-            if (status == VINCI_OK && verify->n == 0)
+            if (status == VINCI_OK && verify->n == 0 && !verify->on_the_way)
                 status = from_links(verify, options->folder, "", 0, err);
         }
         free(folder);
     }
-    if (status == VINCI_OK && verify->n == 0 && options->http && options->model)
+    bool unknown = verify->n == 0 && !verify->on_the_way;
+    if (status == VINCI_OK && unknown && options->http && options->model)
         status = from_hub(verify, err);
-    if (status == VINCI_OK && verify->n == 0)
+    if (status == VINCI_OK && unknown && verify->n == 0)
         status =
             fail(err, VINCI_NOT_FOUND,
                  "%s: nothing says what its files should be; give the model's name on the hub, "
@@ -226,6 +234,21 @@ static enum vinci_status check(struct verify *verify, const struct expected *fil
     return status;
 }
 
+/* With the command that goes on; --local-dir only where the folder was not found by its name. */
+static enum vinci_status fail_half(const struct verify *verify, struct vinci_error *err)
+{
+    const char *folder = verify->record_folder;
+    if (verify->options->model)
+        return fail(err, VINCI_BAD_FILE,
+                    "%s: fetched in part, %zu files are here and as they should be; `vinci pull "
+                    "%s` goes on where it stopped",
+                    folder, verify->n, verify->on_the_way);
+    return fail(err, VINCI_BAD_FILE,
+                "%s: fetched in part, %zu files are here and as they should be; `vinci pull %s "
+                "--local-dir %s` goes on where it stopped",
+                folder, verify->n, verify->on_the_way, folder);
+}
+
 enum vinci_status hub_verify(const struct hub_verify_options *options, struct vinci_error *err)
 {
     struct verify verify = {.options = options, .progress = {.checking = true}};
@@ -257,11 +280,14 @@ enum vinci_status hub_verify(const struct hub_verify_options *options, struct vi
                       "%s: %zu of %zu files are not as they should be (%s%s); `vinci pull` fetches "
                       "them again",
                       options->folder, n_bad, verify.n, first, n_bad > 1 ? ", ..." : "");
+    /* All that is here is right, but the last pull did not come to its end. */
+    if (status == VINCI_OK && verify.on_the_way) status = fail_half(&verify, err);
     for (size_t i = 0; i < verify.n; i++) {
         free(verify.files[i].path);
         free(verify.files[i].place);
     }
     free(verify.files);
     free(verify.record_folder);
+    free(verify.on_the_way);
     return status;
 }

@@ -181,6 +181,11 @@ expect 'bench --prompts: an empty file' 2 bench -m $model --prompts /dev/null
 expect 'bench --load' 0 bench -m $model --load -r 2 --json "$folder/load.json"
 says 'cold' 'cold' "$out"
 says 'the record has it' '"first_token_seconds":' "$folder/load.json"
+expect 'bench --compare: prompts' 0 bench --compare "$folder/prompts.json" "$folder/prompts.json"
+check 'three prompts, read and continued' test "$(grep -cE '^prompt [1-3], .*\+0\.0 %' "$out")" -eq 6
+expect 'bench --compare: loading' 0 bench --compare "$folder/load.json" "$folder/load.json" -o json
+check 'four times in seconds' test "$(grep -c '"unit": "s"' "$out")" -eq 4
+expect 'bench --compare: nothing in common' 2 bench --compare "$folder/load.json" "$folder/prompts.json"
 vinci bench --from "$folder/before.json" --png "$folder/main.png" 2>"$err"
 if [ $? -eq 6 ]; then
     skip 'bench --png: built without librsvg'

@@ -25,7 +25,7 @@ struct args {
     bool loud;
     unsigned kind;
     struct shared shared;
-    struct text_list stops;
+    struct text_list stops, words;
 };
 
 #define FIELD(name) .offset = offsetof(struct args, name)
@@ -41,6 +41,7 @@ static const struct option_row rows[] = {
     {"loud", 'l', NULL, "", OPTION_FLAG, FIELD(loud)},
     {"kind", 0, "K", "", OPTION_CHOICE, FIELD(kind), COMPLETE_WORDS, "f16|f32"},
     {"stop", 0, "TEXT", "", OPTION_LIST, FIELD(stops)},
+    {"words", 0, "TEXT...", "", OPTION_LIST, FIELD(words), .several = true},
     {0}};
 
 static const struct option_group groups[] = {
@@ -94,6 +95,41 @@ static void everything_arrives(void **state)
     const char *const asked[] = {"--help", "--nonsense", NULL};
     assert_int_equal(parse(asked, &args, &first, &help, &err), VINCI_OK);
     assert_true(help);
+}
+
+/* "--words a b" is two words, unless b is the only thing that can be the operand. */
+static void lists_take_several(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[9];
+        size_t n;
+        const char *operands;
+    } cases[] = {{{"x", "--words", "a", "b", "-l", "c"}, 2, "x c"},
+                 {{"--words", "a", "x"}, 1, "x"},
+                 {{"--words", "a", "x", "y"}, 1, "x y"},
+                 {{"x", "--words=a", "b", "--words", "c", "d"}, 4, "x"},
+                 {{"x", "--words", "a", "--", "b"}, 1, "x b"},
+                 {{"x", "--stop", "a", "b"}, 0, "x b"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct args args;
+        struct vinci_error err;
+        struct buf operands = {0};
+        int first = 0, argc = 1;
+        bool help = false;
+        char *argv[WORDS_MAX + 2] = {(char *)"test"};
+        for (; cases[i].words[argc - 1]; argc++) argv[argc] = (char *)cases[i].words[argc - 1];
+        args = (struct args){0};
+        assert_int_equal(options_parse(&test_command, argc, argv, &args, &first, &help, &err),
+                         VINCI_OK);
+        assert_int_equal(args.words.n, cases[i].n);
+        for (int k = first; k < argc; k++)
+            buf_printf(&operands, "%s%s", k > first ? " " : "", argv[k]);
+        assert_string_equal(operands.data, cases[i].operands);
+        buf_free(&operands);
+        text_list_free(&args.words);
+        text_list_free(&args.stops);
+    }
 }
 
 static void mistakes_are_explained(void **state)
@@ -282,9 +318,13 @@ static void output_appears_only_when_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_arrives),    cmocka_unit_test(mistakes_are_explained),
-        cmocka_unit_test(real_tables_are_sound), cmocka_unit_test(ids_are_read_or_refused),
-        cmocka_unit_test(sizes_read_well),       cmocka_unit_test(output_appears_only_when_whole),
+        cmocka_unit_test(everything_arrives),
+        cmocka_unit_test(lists_take_several),
+        cmocka_unit_test(mistakes_are_explained),
+        cmocka_unit_test(real_tables_are_sound),
+        cmocka_unit_test(ids_are_read_or_refused),
+        cmocka_unit_test(sizes_read_well),
+        cmocka_unit_test(output_appears_only_when_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -244,6 +244,7 @@ static void huggingface_fills_its_own_layout(void **state)
     server.page = 3;
     expect(VINCI_OK, "pull hf:o/m --json" QUICK);
     assert_true(hub_server_count(&server).lists >= 4); /* all pages */
+    says(out_text, "\"hub\": \"huggingface\"");
     says(out_text, "\"commit\": \"0123456789abcdef0123456789abcdef01234567\"");
     expect_model("hf/models--o--m/snapshots/0123456789abcdef0123456789abcdef01234567");
     struct vinci_caches caches = {NULL, temp_path(&folder, "hf")};
@@ -285,6 +286,15 @@ static void patterns_choose(void **state)
     expect_content("e/f", "original/model.safetensors");
     expect_content("e/f", "tokenizer.json");
     assert_false(is_there("e/f/metal"));
+    /* Several behind one option, as the hubs' own tools have them. */
+    expect(VINCI_OK,
+           "pull o/m --include 'original/*' '*.md' tokenizer.json --exclude R*d --dry-run");
+    says(out_text, "original/model.safetensors");
+    says(out_text, "tokenizer.json");
+    assert_null(strstr(out_text, "README"));
+    assert_null(strstr(out_text, "config.json"));
+    expect(VINCI_OK, "pull --include '*.md' o/m --dry-run");
+    says(out_text, "README.md");
     expect(VINCI_OK, "pull o/m --dry-run");
     says(out_text, "fetch");
     assert_null(strstr(out_text, "original"));
@@ -458,7 +468,7 @@ static void lists_that_lie(void **state)
          "'12' as sha256", VINCI_BAD_FILE},
         {"{\"Code\":200,\"Data\":{\"Files\":[{\"Path\":\"model.safetensors\",\"Size\":"
          "1000000000000000}]}}",
-         "free some", VINCI_LIMIT},
+         "expected room for 1.00 PB more", VINCI_LIMIT},
         {"{\"Code\":200,\"Data\":{\"Files\":[{\"Path\":\"a.gguf\",\"Size\":1},{\"Path\":"
          "\"b.gguf\",\"Size\":1}]}}",
          "--include", VINCI_USAGE},
@@ -492,6 +502,10 @@ static void ctrl_c_loses_little(void **state)
     pull_is_interrupted(800000, SIGINT, VINCI_CANCELLED);
     says(err_text, "stopped");
     assert_false(is_there(MODEL "/config.json"));
+    expect(VINCI_BAD_FILE, "verify o/m.x --json");
+    says(err_text, "`vinci pull o/m.x` goes on");
+    says(out_text, "\"good\": false");
+    expect(VINCI_BAD_FILE, "verify o/m.x"); /* no less when asked again */
     uint64_t first = hub_server_count(&server).bytes;
     assert_true(first > 200000 && first < WANTED_BYTES);
     hub_server_reset(&server);
@@ -674,6 +688,8 @@ static void models_are_listed_and_removed(void **state)
     expect(VINCI_OK, "models");
     says(err_text, "no models");
     expect(VINCI_OK, "pull o/m.x" QUICK);
+    expect(VINCI_OK, "models");
+    says(err_text, "1 model, ");
     expect(VINCI_OK, "pull hf:o/m" QUICK);
     temp_text(&folder, "ms/other/one/model.safetensors", "x");
     expect(VINCI_OK, "models");
@@ -683,7 +699,15 @@ static void models_are_listed_and_removed(void **state)
     says(err_text, "3 models");
     expect(VINCI_USAGE, "models rm o/m.x"); /* nobody there to ask */
     assert_true(is_there(MODEL));
-    expect(VINCI_OK, "models rm o/m.x --yes");
+    expect(VINCI_USAGE, "models rm o/m.x --json");
+    says(out_text, "\"exit_code\": 2");
+    expect(VINCI_OK, "models --json");
+    says(out_text, "\"name\": \"hf:o/m\"");
+    says(out_text, "\"parameters\": null"); /* these are no real weights */
+    expect(VINCI_NOT_FOUND, "verify o/nothing --json");
+    says(out_text, "\"exit_code\": 3");
+    expect(VINCI_OK, "models rm o/m.x --yes --json");
+    says(out_text, "\"removed\": {");
     assert_false(is_there(MODEL));
     assert_true(is_there("ms/other/one"));
     expect(VINCI_OK, "models rm hf:o/m --yes");

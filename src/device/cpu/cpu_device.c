@@ -112,6 +112,7 @@ static void destroy(struct device *base)
         free(device->threads[i].states);
         free(device->threads[i].acc);
         free(device->threads[i].row);
+        free(device->threads[i].expanded);
     }
     void *owned[] = {device->threads,      device->packed,       device->x_rows,
                      device->token_rows,   device->y_rows,       device->product,
@@ -170,7 +171,10 @@ static bool create_threads(struct cpu_device *device, size_t max_cols)
         scratch->states = keep(device, n_rows, sizeof *scratch->states);
         scratch->acc = keep(device, n_rows * config->head_dim, sizeof(float));
         scratch->row = keep(device, max_size(config->n_hidden, MAX_HEAD_DIM), sizeof(float));
-        if (!scratch->linear || !scratch->states || !scratch->acc || !scratch->row) return false;
+        scratch->expanded = keep(device, 2 * kv_tile_elements(config->head_dim), sizeof(float));
+        if (!scratch->linear || !scratch->states || !scratch->acc || !scratch->row ||
+            !scratch->expanded)
+            return false;
     }
     return true;
 }

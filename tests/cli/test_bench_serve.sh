@@ -1,0 +1,33 @@
+# `vinci bench serve` and `vinci top` against a real server on the small model.
+. tests/shell.sh
+
+# Not by the function: the process to end is to be the server itself.
+$RUN "$BUILD/vinci" serve -m models/nano --port 0 >"$folder/address" 2>"$folder/log" &
+server=$!
+trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$folder"' EXIT
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    grep -q 'http://' "$folder/address" && break
+    sleep 0.5
+done
+url=$(grep -o 'http://[0-9.:]*' "$folder/address" | head -n 1)
+check 'the server prints its address' test -n "$url"
+
+expect 'bench serve' 0 bench serve --base-url "$url" --num-prompts 6 --max-concurrency 2 \
+    --random-input-len 16 --random-output-len 8 --ignore-eos --json "$folder/serve.json"
+says 'six requests' 'requests     6 done, 0 failed' "$out"
+says 'eight tokens each' '48 generated' "$out"
+says 'the record counts them' '"total_output_tokens": 48' "$folder/serve.json"
+expect 'bench serve: no such model' 1 bench serve --base-url "$url" --num-prompts 1 --model nothing
+says 'it names the model there is' 'nano' "$err"
+
+expect 'top: a line a sample' 0 top --url "$url" --interval 0.1 --count 2
+check 'two lines with the server' test "$(grep -c ' running=0 waiting=0 ' "$out")" -eq 2
+expect 'top --json' 0 top --url "$url" --interval 0.1 --count 1 --json
+says 'the server in JSON' '"server":{"running":' "$out"
+
+kill $server
+wait $server 2>/dev/null
+expect 'top: the server is gone' 0 top --url "$url" --interval 0.1 --count 1 --json
+says 'no server in JSON' '"server":null' "$out"
+expect 'bench serve: the server is gone' 3 bench serve --base-url "$url" --num-prompts 1
+finish
