@@ -56,7 +56,7 @@ def main():
     ap.add_argument("--model")
     ap.add_argument("--count", type=int, default=200)
     ap.add_argument("--kinds", nargs="*")
-    ap.add_argument("--seed", default="held-out", help="another text draws other held-out questions")
+    ap.add_argument("--seed", default="final", help="another text draws other held-out questions")
     ap.add_argument("--show", type=int, default=2)
     ap.add_argument("--vocabulary")
     ap.add_argument("--quant", action="store_true")
