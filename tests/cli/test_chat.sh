@@ -307,7 +307,7 @@ if has_terminal; then
     terminal send-keys C-c
     shows 'terminal: Ctrl-C stops the answer' '[stopped; what there is stays]'
     terminal send-keys /tokens Enter
-    shows 'terminal: and keeps the session' 'tokens in 3 messages'
+    shows 'terminal: and keeps the session' ' messages; the context has'
     terminal send-keys Up Up Up Enter
     shows 'terminal: the history of before' '> /quit'
     shows 'terminal: the end' 'status 0'
