@@ -5,6 +5,7 @@
  * order into a total that begins as the head's sink (Xiao et al. 2023, arXiv 2309.17453; the sink
  * is one more logit whose value vector is zero). Which thread did a split does not show. */
 #include "base/buf.h"
+#include "base/topology.h"
 #include "device/cpu/cpu_device.h"
 
 #include <errno.h>
@@ -59,6 +60,7 @@ enum vinci_status cpu_kv_pool_create(struct device *base, struct kv_pool **out, 
             return fail_memory(err, n_bytes, "the KV cache; try a smaller context");
         }
         pool->data = data;
+        if (cpu_device_of(base)->n_nodes > 1) topology_interleave(data, pool->n_bytes);
     }
     *out = pool;
     return VINCI_OK;

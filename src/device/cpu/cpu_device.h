@@ -40,6 +40,7 @@ enum {
 
 /* What one thread needs for itself. */
 struct thread_scratch {
+    void *all;                      /* one allocation: */
     void *linear;                   /* cpu_kernels_scratch_bytes */
     struct attention_state *states; /* [2][ATTENTION_ROWS]: a split's, and the totals */
     float *acc;                     /* [2][ATTENTION_ROWS][head_dim], behind the states */
@@ -53,6 +54,7 @@ struct cpu_device {
     struct cpu_kernels kernels;
     enum vinci_activations activations;
     struct threadpool *pool;
+    unsigned n_nodes;               /* of memory */
     struct thread_scratch *threads; /* [n_threads] */
     struct device_limits limits;
     const struct step *step; /* between begin and end */
