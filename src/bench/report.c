@@ -74,7 +74,9 @@ static const char page_style[] =
     "td,th{padding:.28rem .55rem;border-bottom:1px solid #e3e6ea;text-align:left}"
     "thead th{text-align:right;vertical-align:bottom}thead th:first-child,thead "
     "th.l{text-align:left}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    ".names "
+    "td:first-child{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums;"
+    "white-space:nowrap}"
     ".environment th{font-weight:500;color:#555;white-space:nowrap}"
     ".environment td{overflow-wrap:anywhere}footer{color:#777;font-size:.82rem;margin-top:2rem}"
     "@media (max-width:40rem){body{padding:.7rem}.chart text{font-size:19px}.chart "
@@ -191,7 +193,7 @@ static bool write_head(struct buf *out, const json_t *root, const char *language
                       strcmp(language, "zh_CN") == 0 ? "zh-CN" : "en") &&
            html_text(out, *name ? name : "vinci") &&
            buf_printf(out, " – vinci bench</title>\n<style>%s%s</style>\n</head>\n<body>\n<h1>",
-                      page_style, chart_style()) &&
+                      chart_style(), page_style) &&
            html_text(out, _("How fast is it?")) && buf_append_text(out, " ") &&
            html_text(out, name) && buf_append_text(out, "</h1>\n") && write_under(out, root);
 }

@@ -101,11 +101,11 @@ bool report_write_comparison(struct buf *out, const json_t *root, const json_t *
     const json_t *a = json_object_get(before, "environment"),
                  *b = json_object_get(root, "environment");
     if (!comparison) return true;
-    bool ok =
-        buf_printf(out,
-                   "<div class=\"wide\"><table><thead><tr><th>%s</th><th>%s</th><th>%s</th>"
-                   "<th>%s</th><th>%s</th><th>%s</th></tr></thead><tbody>\n",
-                   _("test"), _("before"), _("after"), _("change"), _("p (Holm)"), _("verdict"));
+    bool ok = buf_printf(
+        out,
+        "<div class=\"wide\"><table class=\"names\"><thead><tr><th>%s</th><th>%s</th><th>%s</th>"
+        "<th>%s</th><th>%s</th><th>%s</th></tr></thead><tbody>\n",
+        _("test"), _("before"), _("after"), _("change"), _("p (Holm)"), _("verdict"));
     for (size_t i = 0; i < comparison->n && ok; i++) {
         const struct compared *row = &comparison->rows[i];
         const char *number = row->seconds ? "%.4g" : "%.2f";

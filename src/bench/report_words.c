@@ -202,8 +202,7 @@ static bool advise_batch(struct buf *out, const json_t *root)
         report_real(many, "tokens_per_second") / batch,
         gain > 1.3   ? _("Who serves several users, or has many prompts to work through, "
                            "should run them together.")
-        : gain > 0.9 ? _("Running more at once brings little here: arithmetic is the "
-                         "limit, not memory.")
+        : gain > 0.9 ? _("Running more at once brings little here.")
                      : _("Running more at once costs speed here: run one after the other."));
 }
 
