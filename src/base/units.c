@@ -22,3 +22,12 @@ const char *format_bytes(uint64_t n, char text[16])
     snprintf(text, 16, "%.*f %s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, units[unit]);
     return text;
 }
+
+const char *format_seconds(double seconds, char text[16])
+{
+    if (seconds < 0.9995e-3) snprintf(text, 16, "%.3g us", seconds * 1e6);
+    else if (seconds < 0.9995) snprintf(text, 16, "%.3g ms", seconds * 1e3);
+    else if (seconds < 999.5) snprintf(text, 16, "%.3g s", seconds);
+    else snprintf(text, 16, "%.0f s", seconds);
+    return text;
+}

@@ -37,6 +37,14 @@ static bool append_escaped(struct buf *out, const char *text)
     return ok;
 }
 
+int chart_columns(const char *text)
+{
+    int columns = 0; /* wide characters have three bytes or more */
+    for (const char *c = text; *c; c++)
+        columns += ((unsigned char)*c & 0xc0) == 0x80 ? 0 : (unsigned char)*c >= 0xe0 ? 2 : 1;
+    return columns;
+}
+
 static bool text_at(struct buf *out, double x, double y, const char *anchor, const char *kind,
                     const char *text)
 {
@@ -94,10 +102,21 @@ static struct scale make_scale(const struct chart *chart, bool vertical, double 
     if (!(min <= max)) min = 0, max = 1;
     if (axis->log) {
         if (!(min > 0)) min = max > 0 ? max / 10 : 0.1;
-        return (struct scale){min * 0.9, (max > min ? max : min) * 1.1, 0, true, from, to};
+        double room = max > min ? 1.1 : 2;
+        return (struct scale){min / room, max * room, 0, true, from, to};
     }
     if (axis->from_zero && min > 0) min = 0;
-    if (max <= min) max = min + (min != 0 ? fabs(min) * 0.1 : 1);
+    if (max <= min) { /* one value: in the middle, or the top of what begins at zero */
+        double around = min != 0 ? fabs(min) * 0.5 : 1;
+        if (!axis->from_zero || min != 0) min -= around;
+        max += around;
+        if (axis->from_zero) min = 0;
+    }
+    /* Ticks will stand where the values are: some room beside the first and the last. */
+    if (axis->chosen) {
+        double room = 0.05 * (max - min);
+        return (struct scale){min - room, max + room, nice_step(max - min, 7), false, from, to};
+    }
     double step = nice_step(max - min, vertical ? 5 : 7);
     bool fixed = axis->min < axis->max;
     return (struct scale){fixed ? min : floor(min / step) * step,
@@ -217,8 +236,39 @@ static bool draw_whisker(struct buf *out, const struct scale *y, double x,
                       x, a, b, x - 4, a, x - 4, b);
 }
 
+/* Places that labels have taken. */
+struct labels {
+    struct {
+        double x, y, width;
+    } taken[CHART_POINTS_MAX];
+    size_t n;
+};
+
+/* Beside the point, where no other label stands; left out where there is no room around it. */
+static bool draw_label(struct buf *out, struct labels *labels, double x, double y, const char *text)
+{
+    static const double around[][2] = {{8, -8}, {-8, -8}, {8, 16}, {-8, 16}};
+    double width = 7.0 * chart_columns(text);
+    for (size_t k = 0; k < 4; k++) {
+        double left = x + around[k][0] - (around[k][0] < 0 ? width : 0), at = y + around[k][1];
+        bool free_place = left > LEFT && left + width < WIDTH - 4;
+        for (size_t i = 0; i < labels->n && free_place; i++)
+            free_place = fabs(labels->taken[i].y - at) > 12 ||
+                         left > labels->taken[i].x + labels->taken[i].width + 3 ||
+                         left + width + 3 < labels->taken[i].x;
+        if (!free_place) continue;
+        if (labels->n < CHART_POINTS_MAX) {
+            labels->taken[labels->n].x = left;
+            labels->taken[labels->n].y = at;
+            labels->taken[labels->n++].width = width;
+        }
+        return text_at(out, left, at, "start", "small", text);
+    }
+    return true;
+}
+
 static bool draw_series(struct buf *out, const struct chart *chart, size_t i, const struct scale *x,
-                        const struct scale *y)
+                        const struct scale *y, struct labels *labels)
 {
     const struct chart_series *series = &chart->series[i];
     bool ok = true, pen_down = false;
@@ -244,10 +294,7 @@ static bool draw_series(struct buf *out, const struct chart *chart, size_t i, co
         double at_x = place(x, p->x) + aside, at_y = place(y, p->y);
         ok = draw_whisker(out, y, at_x, p);
         if (ok && series->markers) ok = draw_marker(out, i, at_x, at_y);
-        bool right = at_x > WIDTH - RIGHT - 90;
-        if (ok && p->label)
-            ok = text_at(out, at_x + (right ? -8 : 8), at_y - 8, right ? "end" : "start", "small",
-                         p->label);
+        if (ok && p->label) ok = draw_label(out, labels, at_x, at_y, p->label);
     }
     return ok;
 }
@@ -268,7 +315,12 @@ static bool draw_bars(struct buf *out, const struct chart *chart, const struct s
             double x = middle + width * ((double)i - (double)chart->n_series / 2);
             double top = place(y, isfinite(p->y) ? p->y : 0), bottom = place(y, y->min);
             char value[24];
-            snprintf(value, sizeof value, p->y < 10 ? "%.2f" : p->y < 100 ? "%.1f" : "%.0f", p->y);
+            snprintf(value, sizeof value,
+                     p->y < 1     ? "%.3g"
+                     : p->y < 10  ? "%.2f"
+                     : p->y < 100 ? "%.1f"
+                                  : "%.0f",
+                     p->y);
             ok = buf_printf(out,
                             "<rect class=\"s%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
                             "height=\"%.1f\"/>\n",
@@ -278,7 +330,7 @@ static bool draw_bars(struct buf *out, const struct chart *chart, const struct s
                  (width < 26 ||
                   text_at(out, x + width / 2 - 1, above - 6, "middle", "small", value));
             /* Long names stand slanted. */
-            if (ok && i == 0 && p->label && group >= 8.0 * (double)strlen(p->label))
+            if (ok && i == 0 && p->label && group >= 7.0 * chart_columns(p->label))
                 ok = text_at(out, middle, HEIGHT - BOTTOM + 18, "middle", "small", p->label);
             else if (ok && i == 0 && p->label)
                 ok = buf_printf(out,
@@ -297,15 +349,14 @@ static bool draw_legend(struct buf *out, const struct chart *chart)
     for (size_t i = 0; i < chart->n_series && ok; i++) {
         const char *name = chart->series[i].name;
         if (!name) continue;
-        double columns = 0; /* wide characters have three bytes and two columns */
-        for (const char *c = name; *c; c++)
-            columns += ((unsigned char)*c & 0xc0) == 0x80 ? 0 : (unsigned char)*c >= 0xe0 ? 2 : 1;
-        if (x > LEFT && x + 14 + 7.2 * columns > WIDTH - RIGHT) {
+        double columns = chart_columns(name);
+        /* Wide enough for the larger letters that a phone's page has. */
+        if (x > LEFT && x + 14 + 10 * columns > WIDTH - RIGHT) {
             x = LEFT;
             y += 20;
         }
         ok = draw_marker(out, i, x + 5, y - 4) && text_at(out, x + 14, y, "start", "", name);
-        x += 30 + 7.2 * columns;
+        x += 30 + 10 * columns;
     }
     return ok;
 }
@@ -314,6 +365,7 @@ bool chart_svg(const struct chart *chart, bool alone, struct buf *out)
 {
     struct scale x = make_scale(chart, false, LEFT, WIDTH - RIGHT);
     struct scale y = make_scale(chart, true, HEIGHT - BOTTOM, TOP);
+    struct labels labels = {.n = 0};
     bool ok = buf_printf(out,
                          "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" "
                          "viewBox=\"0 0 %d %d\" role=\"img\"%s>\n",
@@ -345,6 +397,6 @@ bool chart_svg(const struct chart *chart, bool alone, struct buf *out)
                            chart->x.title);
     if (chart->bars) ok = ok && draw_bars(out, chart, &y);
     for (size_t i = 0; i < chart->n_series && ok && !chart->bars; i++)
-        ok = draw_series(out, chart, i, &x, &y);
+        ok = draw_series(out, chart, i, &x, &y, &labels);
     return ok && draw_legend(out, chart) && buf_append_text(out, "</svg>\n");
 }

@@ -43,6 +43,9 @@ struct chart {
 /* `alone`: with background and style, to be a file by itself. False: no memory. */
 bool chart_svg(const struct chart *chart, bool alone, struct buf *out);
 
+/* Columns of a text where letters all are as wide, and Chinese ones twice as wide. */
+int chart_columns(const char *text);
+
 /* Rules for the classes, to stand in a <style>. */
 const char *chart_style(void);
 

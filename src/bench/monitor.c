@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/lang.h"
+#include "base/status.h"
 #include "bench/usage.h"
 
 #include <math.h>
@@ -16,6 +17,7 @@
 enum { SAMPLES_MAX = 7200 };
 
 struct monitor {
+    struct monitor_npu npu; /* no id: none */
     double start, period;
     pthread_t thread;
     bool running;
@@ -43,6 +45,23 @@ static double own_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static void take_npu(const struct monitor_npu *npu, struct monitor_sample *sample)
+{
+    struct vinci_device_info *devices = NULL;
+    size_t n = 0;
+    if (!npu->id || vinci_devices(&devices, &n, npu->places, NULL, NULL, NULL) != VINCI_OK) return;
+    for (size_t i = 0; i < n; i++) {
+        const struct vinci_device_info *d = &devices[i];
+        if (strcmp(d->id, npu->id) != 0) continue;
+        sample->npu_busy = d->utilisation_percent / 100;
+        sample->npu_temperature = d->temperature_celsius;
+        sample->npu_power = d->power_watts;
+        if (d->memory_bytes > 0)
+            sample->npu_memory = (double)(d->memory_bytes - d->memory_free_bytes);
+    }
+    vinci_free(devices);
+}
+
 static void take(struct monitor *monitor, struct usage *usage, double *own_before,
                  double *time_before)
 {
@@ -56,10 +75,15 @@ static void take(struct monitor *monitor, struct usage *usage, double *own_befor
                                     (own - *own_before) / passed / processors,
                                     usage_frequency(),
                                     usage_temperature(),
-                                    resident_bytes()};
+                                    resident_bytes(),
+                                    (double)NAN,
+                                    (double)NAN,
+                                    (double)NAN,
+                                    (double)NAN};
     *own_before = own;
     /* Nothing to compare with yet, or too short a time to say anything. */
     if (first || !(passed > 0.02)) return;
+    take_npu(&monitor->npu, &sample);
     if (monitor->n == SAMPLES_MAX) {
         for (size_t i = 0; i < SAMPLES_MAX / 2; i++)
             monitor->samples[i] = monitor->samples[2 * i + 1];
@@ -93,7 +117,8 @@ static void *watch(void *user)
     return NULL;
 }
 
-enum vinci_status monitor_start(struct monitor **out, struct vinci_error *err)
+enum vinci_status monitor_start(struct monitor **out, const struct monitor_npu *npu,
+                                struct vinci_error *err)
 {
     pthread_condattr_t attributes;
     *out = NULL;
@@ -104,6 +129,7 @@ enum vinci_status monitor_start(struct monitor **out, struct vinci_error *err)
         free(monitor);
         return fail_memory(err, SAMPLES_MAX * sizeof *monitor->samples, "the monitor");
     }
+    if (npu) monitor->npu = *npu;
     monitor->start = seconds_now();
     monitor->period = 0.5;
     pthread_mutex_init(&monitor->mutex, NULL);

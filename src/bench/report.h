@@ -7,24 +7,29 @@
 
 #include <jansson.h>
 
-/* `before`: an earlier run to compare with, or NULL. `language`: "en", "zh_CN", for the page's own
- * mark; its words are in the program's language. */
-enum vinci_status report_html(const json_t *root, const json_t *before, const char *language,
+struct comparison;
+
+/* `before` and `comparison`: an earlier run to compare with, or NULL. `language`: "en", "zh_CN",
+ * for the page's own mark; its words are in the program's language. */
+enum vinci_status report_html(const json_t *root, const json_t *before,
+                              const struct comparison *comparison, const char *language,
                               struct buf *out, struct vinci_error *err);
 
-/* The chart that tells most, as SVG with its own background, to stand alone. USAGE: nothing in the
- * record can be drawn. */
-enum vinci_status report_main_chart(const json_t *root, struct buf *out, struct vinci_error *err);
+/* The chart that tells most, as SVG with its own background, to stand alone; of a comparison, that
+ * of both runs. USAGE: nothing in the record can be drawn. */
+enum vinci_status report_main_chart(const json_t *root, const struct comparison *comparison,
+                                    struct buf *out, struct vinci_error *err);
 
 /* ... in letters, 80 columns wide. */
-enum vinci_status report_terminal(const json_t *root, struct buf *out, struct vinci_error *err);
+enum vinci_status report_terminal(const json_t *root, const struct comparison *comparison,
+                                  struct buf *out, struct vinci_error *err);
 
 /* An SVG as a PNG file, twice as large. UNSUPPORTED when vinci was built without librsvg. */
 enum vinci_status report_png(const struct buf *svg, const char *path, struct vinci_error *err);
 
 /* What makes the figures doubtful: others at work, wide spread, drift. */
 struct report_warnings {
-    char texts[4][400];
+    char texts[6][400];
     size_t n;
 };
 void report_find_warnings(const json_t *root, struct report_warnings *out);

@@ -1,6 +1,8 @@
 /* report_charts.c - which charts a record gives, and their data. */
 #include "base/lang.h"
+#include "base/units.h"
 #include "bench/chart.h"
+#include "bench/compare.h"
 #include "bench/report.h"
 #include "bench/report_parts.h"
 
@@ -17,6 +19,8 @@ struct drawing {
     char names[CHART_SERIES_MAX][80], labels[CHART_POINTS_MAX][48];
     size_t n_labels;
 };
+
+enum { BARS_MAX = 16 };
 
 static struct drawing *new_drawing(const char *title, const char *x, const char *y)
 {
@@ -57,6 +61,18 @@ static struct chart_point point_of(const json_t *row, double x)
     double low = report_real(row, "median_low"), high = report_real(row, "median_high");
     return (struct chart_point){x, report_real(row, "tokens_per_second"), isfinite(low) ? low : 0,
                                 isfinite(high) ? high : 0, NULL};
+}
+
+/* A value with the interval that its samples give. */
+static struct chart_point interval_point(double x, double value, const json_t *samples)
+{
+    double y[STATS_MAX];
+    size_t n = 0;
+    for (; n < json_array_size(samples) && n < STATS_MAX; n++)
+        y[n] = json_number_value(json_array_get(samples, n));
+    struct stats_interval interval = {0, 0, 0, 0};
+    if (n > 1) interval = stats_median(y, n, 0.95);
+    return (struct chart_point){x, value, interval.low, interval.high, NULL};
 }
 
 /* Draws the figure if it has points; frees. */
@@ -120,6 +136,7 @@ static struct drawing *iteration_chart(const json_t *root)
     if (!d) return NULL;
     struct chart_series *series = series_of(d, "", true);
     series->name = NULL;
+    d->chart.x.chosen = true;
     for (size_t i = 0; i < json_array_size(seconds); i++)
         add_point(d, series,
                   (struct chart_point){(double)i + 1, json_number_value(json_array_get(seconds, i)),
@@ -147,17 +164,13 @@ static struct drawing *distribution_chart(const json_t *root)
     {
         const json_t *samples = json_object_get(row, "samples_seconds");
         double seconds[64], median = report_real(row, "seconds");
-        char name[80];
+        char name[64];
         size_t n = 0;
         for (; n < json_array_size(samples) && n < 64; n++)
             seconds[n] = json_number_value(json_array_get(samples, n));
         if (n < 3 || !(median > 0)) continue;
         qsort(seconds, n, sizeof *seconds, ascending);
-        snprintf(name, sizeof name, "%s%.0f ×%.0f @%.0f",
-                 report_is(row, "decode")    ? "tg"
-                 : report_is(row, "prefill") ? "pp"
-                                             : "ttft",
-                 report_real(row, "tokens"), report_real(row, "batch"), report_real(row, "depth"));
+        record_test_name(row, name);
         struct chart_series *series = series_of(d, name, true);
         for (size_t k = 0; k < n; k++)
             add_point(d, series,
@@ -221,7 +234,7 @@ static void add_column(struct drawing *d, const json_t *usage, const char *key, 
     size_t n = json_array_size(values), step = n / CHART_POINTS_MAX + 1;
     bool any = false;
     for (size_t i = 0; i < n; i++) any |= json_is_number(json_array_get(values, i));
-    if (!any) return;
+    if (!any || n < 3) return; /* a run too short to show a course */
     struct chart_series *series = series_of(d, name, true);
     if (!series) return;
     series->markers = n < 40;
@@ -260,45 +273,28 @@ static bool put_usage(struct buf *out, const json_t *root)
     return put(out, d, _("A falling clock means heat or a power limit."));
 }
 
-static void row_label(const json_t *row, char text[48])
+/* As speed: of times, the share that is saved counts the other way round. */
+static struct drawing *comparison_chart(const struct comparison *comparison)
 {
-    int n = snprintf(text, 48, "%s%.0f",
-                     report_is(row, "decode")    ? "tg"
-                     : report_is(row, "prefill") ? "pp"
-                                                 : "ttft",
-                     report_real(row, "tokens"));
-    if (report_real(row, "batch") > 1)
-        n += snprintf(text + n, 48 - (size_t)n, " ×%.0f", report_real(row, "batch"));
-    if (report_real(row, "depth") > 0)
-        snprintf(text + n, 48 - (size_t)n, " @%.0f", report_real(row, "depth"));
-}
-
-static struct drawing *comparison_chart(const json_t *root, const json_t *before)
-{
-    const json_t *row = NULL;
-    size_t i = 0;
     struct drawing *d = new_drawing(_("Before and after"), NULL, _("share of the speed before, %"));
     if (!d) return NULL;
     d->chart.bars = true;
     struct chart_series *a = series_of(d, _("before"), false), *b = series_of(d, _("after"), false);
-    json_array_foreach(json_object_get(root, "results"), i, row)
-    {
-        const json_t *other =
-            report_find(before, report_text(row, "test"), report_real(row, "tokens"),
-                        report_real(row, "depth"), report_real(row, "batch"));
-        double base = report_real(other, "tokens_per_second");
-        char label[48];
-        if (!(base > 0) || a->n >= 16) continue;
-        row_label(row, label);
-        add_point(d, a,
-                  (struct chart_point){0, 100, 100 * report_real(other, "median_low") / base,
-                                       100 * report_real(other, "median_high") / base, NULL},
-                  label);
-        add_point(d, b,
-                  (struct chart_point){0, 100 * report_real(row, "tokens_per_second") / base,
-                                       100 * report_real(row, "median_low") / base,
-                                       100 * report_real(row, "median_high") / base, NULL},
-                  NULL);
+    for (size_t i = 0; i < comparison->n && a->n < BARS_MAX; i++) {
+        const struct compared *row = &comparison->rows[i];
+        double base = row->before.median;
+        const struct stats_interval *x = &row->before, *y = &row->after;
+        struct chart_point before = {0, 100, 100 * x->low / base, 100 * x->high / base, NULL};
+        struct chart_point after = {0, 100 * y->median / base, 100 * y->low / base,
+                                    100 * y->high / base, NULL};
+        if (row->seconds) {
+            before.low = 100 * base / x->high;
+            before.high = 100 * base / x->low;
+            after = (struct chart_point){0, 100 * base / y->median, 100 * base / y->high,
+                                         100 * base / y->low, NULL};
+        }
+        add_point(d, a, before, row->label);
+        add_point(d, b, after, NULL);
     }
     return d;
 }
@@ -315,10 +311,13 @@ static struct drawing *load_chart(const json_t *root)
     for (size_t i = 0; i < 2; i++) {
         const json_t *object = json_object_get(load, kinds[i]);
         if (!object) continue;
-        add_point(d, open, (struct chart_point){0, report_real(object, "open_seconds"), 0, 0, NULL},
+        add_point(d, open,
+                  interval_point(0, report_real(object, "open_seconds"),
+                                 json_object_get(object, "samples_open_seconds")),
                   i == 0 ? _("files not in memory") : _("files in memory"));
         add_point(d, first,
-                  (struct chart_point){0, report_real(object, "first_token_seconds"), 0, 0, NULL},
+                  interval_point(0, report_real(object, "first_token_seconds"),
+                                 json_object_get(object, "samples_first_token_seconds")),
                   NULL);
     }
     return d;
@@ -338,12 +337,133 @@ static struct drawing *prompts_chart(const json_t *root)
         char label[24];
         snprintf(label, sizeof label, "%zu", i + 1);
         add_point(d, series,
-                  (struct chart_point){report_real(row, "tokens"),
-                                       report_real(row, "first_token_seconds"), 0, 0, NULL},
+                  interval_point(report_real(row, "tokens"),
+                                 report_real(row, "first_token_seconds"),
+                                 json_object_get(row, "samples_first_token_seconds")),
                   label);
     }
     d->chart.x.from_zero = true;
     return d;
+}
+
+static struct drawing *prompts_decode_chart(const json_t *root)
+{
+    const json_t *row = NULL;
+    size_t i = 0;
+    struct drawing *d = new_drawing(_("Generating after each prompt"), NULL, _("tokens/s"));
+    if (!d) return NULL;
+    d->chart.bars = true;
+    struct chart_series *series = series_of(d, "", false);
+    series->name = NULL;
+    json_array_foreach(json_object_get(root, "prompts"), i, row)
+    {
+        char label[32];
+        if (series->n == BARS_MAX) break;
+        snprintf(label, sizeof label, "%zu", i + 1);
+        add_point(d, series,
+                  interval_point(0, report_real(row, "decode_tokens_per_second"),
+                                 json_object_get(row, "samples_decode_tokens_per_second")),
+                  label);
+    }
+    return d;
+}
+
+/* ---- a server under load --------------------------------------------------------------------- */
+
+/* Share of the requests that took at most so long. */
+static void add_shares(struct drawing *d, const json_t *root, const char *what, const char *name,
+                       double times)
+{
+    size_t n = 0;
+    double *x = report_latencies(root, what, &n);
+    struct chart_series *series = x ? series_of(d, name, true) : NULL;
+    size_t step = n / CHART_POINTS_MAX + 1;
+    if (series) series->markers = n < 40;
+    for (size_t i = 0; series && i < n; i++)
+        if (i % step == 0 || i + 1 == n)
+            add_point(
+                d, series,
+                (struct chart_point){times * x[i], 100.0 * (double)(i + 1) / (double)n, 0, 0, NULL},
+                NULL);
+    free(x);
+}
+
+static struct drawing *latency_chart(const json_t *root)
+{
+    struct drawing *d =
+        new_drawing(_("How long requests wait"), _("seconds"), _("share of the requests, %"));
+    if (!d) return NULL;
+    add_shares(d, root, "ttft", _("first token"), 1);
+    add_shares(d, root, "e2el", _("whole request"), 1);
+    d->chart.x.from_zero = true;
+    d->chart.y.max = 100;
+    return d;
+}
+
+static struct drawing *token_time_chart(const json_t *root)
+{
+    struct drawing *d =
+        new_drawing(_("Time of each token after the first"), "ms", _("share of the requests, %"));
+    if (!d) return NULL;
+    add_shares(d, root, "tpot", "", 1e3);
+    d->series[0].name = NULL;
+    d->chart.x.from_zero = true;
+    d->chart.y.max = 100;
+    return d;
+}
+
+/* The wait of each request by when it was sent: a queue shows as a slope. */
+static struct drawing *arrival_chart(const json_t *root)
+{
+    const json_t *starts = json_object_get(root, "start_times");
+    const json_t *ttfts = json_object_get(root, "ttfts");
+    struct drawing *d = new_drawing(_("First token by the time of the request"),
+                                    _("sent after, seconds"), _("seconds"));
+    if (!d) return NULL;
+    size_t n = json_array_size(starts), step = n / CHART_POINTS_MAX + 1;
+    struct chart_series *series = series_of(d, "", false);
+    series->name = NULL;
+    for (size_t i = 0; i < n; i += step) {
+        double wait = json_number_value(json_array_get(ttfts, i));
+        if (wait > 0)
+            add_point(d, series,
+                      (struct chart_point){json_number_value(json_array_get(starts, i)), wait, 0, 0,
+                                           NULL},
+                      NULL);
+    }
+    d->chart.x.from_zero = true;
+    return d;
+}
+
+static bool put_serve(struct buf *out, const json_t *root)
+{
+    if (!record_is_serve(root)) return true;
+    return put(out, latency_chart(root),
+               _("Each line says what share of the requests was served within a time.")) &&
+           put(out, token_time_chart(root),
+               _("Of each request, the mean time between its tokens.")) &&
+           put(out, arrival_chart(root),
+               _("A rising line means a queue: requests come faster than they are served."));
+}
+
+static bool put_npu(struct buf *out, const json_t *root)
+{
+    static const struct {
+        const char *key, *title, *unit;
+        double times;
+    } charts[] = {{"npu_busy", N_("NPU over time"), "%", 100},
+                  {"npu_memory", N_("Memory of the NPU over time"), "GB", 1e-9},
+                  {"npu_temperature", N_("Temperature of the NPU over time"), "°C", 1},
+                  {"npu_power", N_("Power of the NPU over time"), "W", 1}};
+    bool ok = true;
+    for (size_t i = 0; i < sizeof charts / sizeof *charts && ok; i++) {
+        struct drawing *d = new_drawing(_(charts[i].title), _("seconds"), charts[i].unit);
+        if (!d) return false;
+        add_column(d, json_object_get(root, "usage"), charts[i].key, "", charts[i].times);
+        d->series[0].name = NULL;
+        ok = put(out, d, _("As its driver tells it, twice a second."));
+    }
+    return ok;
 }
 
 static struct drawing *batch_chart(const json_t *root)
@@ -352,12 +472,13 @@ static struct drawing *batch_chart(const json_t *root)
                        _("Generating: all sequences together"), _("sequences at once"));
 }
 
-bool report_write_charts(struct buf *out, const json_t *root, const json_t *before)
+bool report_write_charts(struct buf *out, const json_t *root, const struct comparison *comparison)
 {
     bool ok = true;
-    if (before)
-        ok = put(out, comparison_chart(root, before),
-                 _("Medians, the run before being 100; the whiskers are the medians' intervals."));
+    if (comparison)
+        ok = put(out, comparison_chart(comparison),
+                 _("Medians, the run before being 100; the whiskers are the medians' intervals. "
+                   "The table says what is more than chance."));
     ok = ok && put(out, iteration_chart(root), _("Measured iterations, warm-up left out."));
     if (count_values(root, "decode", "batch") > 0)
         ok = ok && put(out, batch_chart(root),
@@ -378,6 +499,8 @@ bool report_write_charts(struct buf *out, const json_t *root, const json_t *befo
                                _("tokens of the prompt")),
                    _("Medians and their intervals."));
     ok = ok && put(out, prompts_chart(root), _("Each point is a prompt of the table below."));
+    ok = ok && put(out, prompts_decode_chart(root), _("Medians and their intervals.")) &&
+         put_serve(out, root);
     ok = ok && put(out, roofline_chart(root),
                    _("The nearer to the line, the better the machine is used. Left of the bend "
                      "memory is the limit, right of it arithmetic. Numbers are tokens of a prompt, "
@@ -388,18 +511,19 @@ bool report_write_charts(struct buf *out, const json_t *root, const json_t *befo
                "from memory."));
     ok = ok && put(out, distribution_chart(root),
                    _("A steep step is a steady machine; the first six tests are shown."));
-    return ok && put_usage(out, root);
+    return ok && put_usage(out, root) && put_npu(out, root);
 }
 
 /* ---- alone ----------------------------------------------------------------------------------- */
 
-static struct drawing *main_drawing(const json_t *root)
+static struct drawing *main_drawing(const json_t *root, const struct comparison *comparison)
 {
+    if (comparison) return comparison_chart(comparison);
     if (count_values(root, "decode", "batch") > 1) return batch_chart(root);
     if (count_values(root, "decode", "depth") > 1)
         return speed_chart(root, "decode", "depth", "batch", _("%.0f sequences"),
                            _("Generating after a long context"), _("tokens before"));
-    if (count_values(root, "prefill", "tokens") > 0 || count_values(root, "decode", "batch") > 0) {
+    if (json_array_size(json_object_get(root, "results")) > 0) {
         const json_t *row = NULL;
         size_t i = 0;
         struct drawing *d = new_drawing(_("Speed"), NULL, _("tokens/s"));
@@ -409,72 +533,34 @@ static struct drawing *main_drawing(const json_t *root)
         series->name = NULL;
         json_array_foreach(json_object_get(root, "results"), i, row)
         {
-            char label[48];
-            row_label(row, label);
-            if (series->n < 16) add_point(d, series, point_of(row, 0), label);
+            char label[64];
+            record_test_name(row, label);
+            if (series->n < BARS_MAX) add_point(d, series, point_of(row, 0), label);
         }
         return d;
     }
+    if (json_object_get(root, "prompts")) return prompts_chart(root);
+    if (json_object_get(root, "load")) return load_chart(root);
+    if (record_is_serve(root)) return latency_chart(root);
     return iteration_chart(root);
 }
 
-enum vinci_status report_main_chart(const json_t *root, struct buf *out, struct vinci_error *err)
+enum vinci_status report_main_chart(const json_t *root, const struct comparison *comparison,
+                                    struct buf *out, struct vinci_error *err)
 {
-    struct drawing *d = main_drawing(root);
+    struct drawing *d = main_drawing(root, comparison);
     size_t n = 0;
     for (size_t i = 0; d && i < d->chart.n_series; i++) n += d->series[i].n;
     enum vinci_status status = VINCI_OK;
     char title[200]; /* alone, it must say of what it is */
-    const char *path = report_text(root, "model"), *slash = strrchr(path, '/');
-    if (d) {
-        snprintf(title, sizeof title, "%.80s – %s", slash && slash[1] ? slash + 1 : path,
-                 d->chart.title);
-        if (*path) d->chart.title = title;
+    const char *name = report_model_name(root);
+    if (d && *name) {
+        snprintf(title, sizeof title, "%.80s – %s", name, d->chart.title);
+        d->chart.title = title;
     }
     if (!d) status = fail_memory(err, sizeof *d, "the chart");
     else if (n == 0) status = fail(err, VINCI_USAGE, "the record has nothing to draw");
     else if (!chart_svg(&d->chart, true, out)) status = fail_memory(err, out->size, "the chart");
     free(d);
     return status;
-}
-
-static bool bar_line(struct buf *out, const char *label, double value, double most,
-                     const char *unit)
-{
-    static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-    int n = (int)(value / most * 40 * 8 + 0.5);
-    bool ok = buf_printf(out, "%-18s ", label);
-    for (int i = 0; i < n / 8 && ok; i++) ok = buf_append_text(out, "█");
-    return ok && buf_printf(out, "%s %.2f%s\n", eighths[n % 8], value, unit);
-}
-
-enum vinci_status report_terminal(const json_t *root, struct buf *out, struct vinci_error *err)
-{
-    const json_t *results = json_object_get(root, "results"), *row = NULL;
-    const json_t *seconds = json_object_get(json_object_get(root, "iterations"), "seconds");
-    double most = 0;
-    size_t i = 0;
-    bool ok = true;
-    json_array_foreach(results, i, row) if (report_real(row, "tokens_per_second") > most) most =
-        report_real(row, "tokens_per_second");
-    json_array_foreach(results, i, row)
-    {
-        char label[48], ascii[48];
-        size_t k = 0;
-        row_label(row, label);
-        for (const char *c = label; *c; c++) /* × is two bytes: it would count as two columns */
-            if (strncmp(c, "×", 2) == 0) ascii[k++] = 'x', c++;
-            else ascii[k++] = *c;
-        ascii[k] = '\0';
-        ok = ok && bar_line(out, ascii, report_real(row, "tokens_per_second"), most, " t/s");
-    }
-    for (i = 0, most = 0; i < json_array_size(seconds); i++)
-        if (json_number_value(json_array_get(seconds, i)) > most)
-            most = json_number_value(json_array_get(seconds, i));
-    for (i = 0; i < json_array_size(seconds) && ok; i++) {
-        char label[48];
-        snprintf(label, sizeof label, "%zu", i + 1);
-        ok = bar_line(out, label, json_number_value(json_array_get(seconds, i)), most, " s");
-    }
-    return ok ? VINCI_OK : fail_memory(err, out->size, "the chart");
 }

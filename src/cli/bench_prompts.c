@@ -78,7 +78,7 @@ enum vinci_status bench_compare_prompts(struct bench_record *record, struct vinc
             fprintf(record->table, "%5zu %6zu %12.4f %9.1f %11.2f  %s\n", i + 1, prompts[i].n, wait,
                     (double)prompts[i].n / wait, speed, start);
             json_t *row = json_pack(
-                "{s:s*, s:I, s:f, s:f, s:f, s:O, s:O}", "begin", begin, "tokens",
+                "{s:s*, s:I, s:f, s:f, s:f, s:O, s:O}", "text", begin, "tokens",
                 (json_int_t)prompts[i].n, "first_token_seconds", wait, "prefill_tokens_per_second",
                 (double)prompts[i].n / wait, "decode_tokens_per_second", speed,
                 "samples_first_token_seconds", firsts, "samples_decode_tokens_per_second", decodes);

@@ -21,6 +21,7 @@ struct record_args {
 };
 extern const struct option_row record_rows[];
 
+struct comparison;
 struct monitor;
 
 struct bench_record {
@@ -29,11 +30,19 @@ struct bench_record {
     json_t *root;
     FILE *table; /* where the readable table goes: not to standard output when JSON or CSV does */
     struct monitor *monitor;
+    struct vinci_device_info npu; /* that is measured; no id: none */
 };
 
-/* A record that begins now. */
+/* A record that begins now. `device` as --device has it, may be NULL. */
 enum vinci_status bench_record_begin(struct bench_record *record, const struct program *program,
-                                     const struct record_args *args, struct vinci_error *err);
+                                     const struct record_args *args, const char *device,
+                                     struct vinci_error *err);
+
+/* The model that was opened and where it runs, for the record; the text of the line "device". */
+void bench_record_model(struct bench_record *record, const char *path,
+                        const struct vinci_engine *engine);
+const char *bench_record_device(const struct bench_record *record,
+                                const struct vinci_engine *engine, char text[200]);
 
 /* Seconds since then, on the clock of the record's samples. */
 double bench_record_time(const struct bench_record *record);
@@ -52,16 +61,16 @@ enum vinci_status bench_record_finish(struct bench_record *record, const char *m
 void bench_record_free(struct bench_record *record);
 
 /* --from and --compare, which measure nothing. `other`: the second file of a comparison. */
-enum vinci_status bench_record_read_only(const struct program *program,
-                                         const struct record_args *args, const char *other,
+enum vinci_status bench_record_read_only(const struct record_args *args, const char *other,
                                          struct vinci_error *err);
 
 /* The formats that programs read and Markdown, in llama-bench's form. */
 enum vinci_status bench_print_format(const json_t *root, enum bench_format format, FILE *file,
                                      struct vinci_error *err);
 
-/* Two runs: every test that both have, ratio and significance, to `file`; in JSON with `json`. */
-enum vinci_status bench_print_comparison(const json_t *before, const json_t *after, FILE *file,
-                                         bool json, struct vinci_error *err);
+/* Two runs side by side, for people and for programs. */
+void bench_print_comparison(const json_t *before, const json_t *after,
+                            const struct comparison *comparison, FILE *file);
+json_t *bench_comparison_json(const struct comparison *comparison);
 
 #endif

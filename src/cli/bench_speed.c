@@ -167,7 +167,7 @@ struct report {
     FILE *table;
     json_t *root;
     struct vinci_engine *profile; /* NULL without --profile */
-    const struct bench_record *record;
+    struct bench_record *record;
     const struct vinci_model_info *model;
     double begin; /* of the row that is being measured */
 };
@@ -231,11 +231,11 @@ static void print_head(struct report *report, const struct loaded_model *loaded,
 {
     struct vinci_engine_info info;
     const struct vinci_model_info *model = vinci_engine_model(loaded->engine);
-    char bytes[16];
+    char bytes[16], device[200];
     vinci_engine_info(loaded->engine, &info);
     fprintf(report->table, _("model    %s\n"), loaded->path);
-    fprintf(report->table, _("device   %s, %s kernels, %u threads\n"), info.device, info.cpu_level,
-            info.n_threads);
+    fprintf(report->table, _("device   %s\n"),
+            bench_record_device(report->record, loaded->engine, device));
     fprintf(report->table, _("load     %.4f s\n"), info.load_seconds);
     fprintf(report->table, _("weights  %s read per token at batch 1\n"),
             format_bytes(model->bytes_per_token, bytes));
@@ -245,12 +245,7 @@ static void print_head(struct report *report, const struct loaded_model *loaded,
     fputs(_("test        tokens  depth batch  tokens/s                        share\n"),
           report->table);
     if (!report->root) return;
-    json_t *path = json_string(loaded->path); /* NULL when the path is not UTF-8 */
-    json_object_set_new(report->root, "model", path ? path : json_null());
-    json_object_set_new(report->root, "device", json_string(info.device));
-    json_object_set_new(report->root, "cpu_level", json_string(info.cpu_level));
-    json_object_set_new(report->root, "threads", json_integer(info.n_threads));
-    json_object_set_new(report->root, "load_seconds", json_real(info.load_seconds));
+    bench_record_model(report->record, loaded->path, loaded->engine);
     json_object_set_new(report->root, "bytes_per_token",
                         json_integer((json_int_t)model->bytes_per_token));
     json_object_set_new(report->root, "model_parameters",

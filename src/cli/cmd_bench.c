@@ -148,14 +148,16 @@ static enum vinci_status check_context(const struct loaded_model *loaded,
     return VINCI_OK;
 }
 
-static void print_head(FILE *to, const struct loaded_model *loaded, const struct bench_args *args,
-                       const struct bench_prompt *prompts, size_t n_prompts)
+static void print_head(const struct bench_record *record, const struct loaded_model *loaded,
+                       const struct bench_args *args, const struct bench_prompt *prompts,
+                       size_t n_prompts)
 {
+    FILE *to = record->table;
+    char device[200];
     struct vinci_engine_info info;
     vinci_engine_info(loaded->engine, &info);
     fprintf(to, _("model            %s\n"), loaded->path);
-    fprintf(to, _("device           %s, %s kernels, %u threads\n"), info.device, info.cpu_level,
-            info.n_threads);
+    fprintf(to, _("device           %s\n"), bench_record_device(record, loaded->engine, device));
     fprintf(to, _("batch size       %u\n"), args->batch_size);
     fprintf(to, _("prompts          %zu:"), n_prompts);
     for (size_t i = 0; i < n_prompts; i++) fprintf(to, "%s %zu", i ? "," : "", prompts[i].n);
@@ -330,18 +332,6 @@ static void add_iterations(struct bench_record *record, const struct bench_args 
                   (double)result->n_generated / result->seconds, "seconds", seconds));
 }
 
-static void add_model(struct bench_record *record, const struct loaded_model *loaded)
-{
-    struct vinci_engine_info info;
-    vinci_engine_info(loaded->engine, &info);
-    json_t *path = json_string(loaded->path), *root = record->root;
-    json_object_set_new(root, "model", path ? path : json_null());
-    json_object_set_new(root, "device", json_string(info.device));
-    json_object_set_new(root, "cpu_level", json_string(info.cpu_level));
-    json_object_set_new(root, "threads", json_integer(info.n_threads));
-    json_object_set_new(root, "load_seconds", json_real(info.load_seconds));
-}
-
 /* ---- prompts of a file, and loading -------------------------------------------------------- */
 
 static enum vinci_status run_prompts(const struct program *program, const struct bench_args *args,
@@ -363,8 +353,8 @@ static enum vinci_status run_prompts(const struct program *program, const struct
     if (status == VINCI_OK) status = tokenize_prompts(&loaded, texts.items, prompts, texts.n, err);
     if (status == VINCI_OK) status = check_context(&loaded, args, prompts, texts.n, err);
     if (status == VINCI_OK) {
-        add_model(record, &loaded);
-        print_head(record->table, &loaded, args, prompts, texts.n);
+        bench_record_model(record, loaded.path, loaded.engine);
+        print_head(record, &loaded, args, prompts, texts.n);
         status = bench_compare_prompts(record, loaded.engine, texts.items, prompts, texts.n,
                                        args->max_new_tokens, args->speed.repeat, err);
     }
@@ -398,7 +388,7 @@ static enum vinci_status run_load(const struct program *program, const struct be
     char path[sizeof loaded.path];
     enum vinci_status status = open_model(&loaded, program, &args->model, 1, err);
     if (status == VINCI_OK) {
-        add_model(record, &loaded);
+        bench_record_model(record, loaded.path, loaded.engine);
         memcpy(path, loaded.path, sizeof path);
         test.path = path;
         again.model.model = path;
@@ -437,7 +427,7 @@ static enum vinci_status run_iterations(const struct program *program,
             args->model.kv == VINCI_KV_F16   ? _("float16 already")
             : args->model.kv == VINCI_KV_F32 ? _("float32, as --kv asks")
                                              : _("Q8_0, as --kv asks"));
-    print_head(record->table, &loaded, args, prompts, n);
+    print_head(record, &loaded, args, prompts, n);
     struct bench_options options = {.engine = loaded.engine,
                                     .prompts = prompts,
                                     .n_prompts = n,
@@ -452,7 +442,7 @@ static enum vinci_status run_iterations(const struct program *program,
     if (ferror(stdout)) status = VINCI_IO; /* program_finish_output says why */
     else if (result.n_iterations > 0) print_result(record->table, &result);
     if (status == VINCI_OK) {
-        add_model(record, &loaded);
+        bench_record_model(record, loaded.path, loaded.engine);
         add_iterations(record, args, &result, view.seconds);
         status = bench_record_finish(record, loaded.path, result.kv_bytes, err);
     }
@@ -472,7 +462,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     bool speed = false;
     if (args->estimate) return run_estimate(program, args, err);
     if (args->record.compare || args->record.from)
-        return bench_record_read_only(program, &args->record, program->operand, err);
+        return bench_record_read_only(&args->record, program->operand, err);
     if (program->operand)
         return fail(err, VINCI_USAGE, "'%s': a file goes with --compare", program->operand);
     enum vinci_status status = read_form(args, err);
@@ -481,7 +471,8 @@ static enum vinci_status run(const struct program *program, void *arguments,
         status = fail(err, VINCI_USAGE, "--prompts does not go with --prompt and --load");
     if (status == VINCI_OK && !speed && args->record.format != BENCH_TABLE)
         status = fail(err, VINCI_USAGE, "--output needs --pp or --tg: it is the matrix's");
-    if (status == VINCI_OK) status = bench_record_begin(&record, program, &args->record, err);
+    if (status == VINCI_OK)
+        status = bench_record_begin(&record, program, &args->record, args->model.device, err);
     if (status == VINCI_OK)
         status = speed                ? run_speed(program, args, &record, err)
                  : args->prompts_file ? run_prompts(program, args, &record, err)

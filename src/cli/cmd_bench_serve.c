@@ -90,6 +90,7 @@ static const struct command_example examples[] = {
     {"bench serve --num-prompts 64 --max-concurrency 16", N_("16 clients, 64 requests")},
     {"bench serve --request-rate 2 --random-input-len 1024 --json r.json",
      N_("two requests a second, as they come in life")},
+    {"bench --from r.json --report r.html", N_("a page of charts of what was measured")},
     {0}};
 
 static void init(void *arguments)
@@ -419,15 +420,16 @@ static enum vinci_status write_json(const struct serve_args *args, const char *m
     gmtime_r(&now, &utc);
     strftime(date, sizeof date, "%Y%m%d-%H%M%S", &utc);
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:f, s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:f}",
-        "date", date, "backend", "openai", "endpoint", args->endpoint, "model_id", model,
-        "tokenizer_id", args->tokenizer, "num_prompts", (json_int_t)args->num_prompts,
-        "request_rate", args->rate, "burstiness", (double)args->burstiness, "max_concurrency",
-        (json_int_t)args->max_concurrency, "duration", r->seconds, "completed",
-        (json_int_t)r->n_completed, "failed", (json_int_t)r->n_failed, "total_input_tokens",
-        (json_int_t)r->n_input, "total_output_tokens", (json_int_t)r->n_output,
-        "request_throughput", r->n_completed / r->seconds, "output_throughput",
-        (double)r->n_output / r->seconds, "total_token_throughput",
+        "{s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:f, s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:f, "
+        "s:f}",
+        "vinci", vinci_version(), "date", date, "backend", "openai", "endpoint", args->endpoint,
+        "model_id", model, "tokenizer_id", args->tokenizer, "num_prompts",
+        (json_int_t)args->num_prompts, "request_rate", args->rate, "burstiness",
+        (double)args->burstiness, "max_concurrency", (json_int_t)args->max_concurrency, "duration",
+        r->seconds, "completed", (json_int_t)r->n_completed, "failed", (json_int_t)r->n_failed,
+        "total_input_tokens", (json_int_t)r->n_input, "total_output_tokens",
+        (json_int_t)r->n_output, "request_throughput", r->n_completed / r->seconds,
+        "output_throughput", (double)r->n_output / r->seconds, "total_token_throughput",
         (double)(r->n_input + r->n_output) / r->seconds);
     if (args->goodput) set(root, "request_goodput", json_real(r->n_good / r->seconds));
     for (int i = 0; root && i < N_METRICS; i++) set_metric(root, r, i);
@@ -455,20 +457,23 @@ static void on_done(void *user, uint32_t n_done, uint32_t n)
     say(_("%u of %u requests"), n_done, n);
 }
 
-static enum vinci_status make_options(const struct serve_args *args, const struct program *program,
-                                      struct load_options *options, struct vinci_error *err)
+/* `url`: a copy of --base-url, which loses slashes at its end and outlives the options. */
+static enum vinci_status make_options(const struct serve_args *args, struct buf *url,
+                                      const struct program *program, struct load_options *options,
+                                      struct vinci_error *err)
 {
     double rate = 0;
-    size_t n = strlen(args->base_url);
+    size_t n = strlen(url->data);
     if (strcmp(args->rate, "inf") != 0 && !parse_double(args->rate, 1e-6, 1e6, &rate))
         return fail(err, VINCI_USAGE, "--request-rate: expected a number or inf, got '%s'",
                     args->rate);
-    if (n == 0 || args->base_url[n - 1] == '/' || args->endpoint[0] != '/')
+    while (n > 0 && url->data[n - 1] == '/') url->data[--n] = '\0';
+    if (n == 0 || args->endpoint[0] != '/')
         return fail(err, VINCI_USAGE,
                     "expected a --base-url such as http://HOST:PORT and an --endpoint that begins "
                     "with /, got '%s' and '%s'",
                     args->base_url, args->endpoint);
-    *options = (struct load_options){.url = args->base_url,
+    *options = (struct load_options){.url = url->data,
                                      .endpoint = args->endpoint,
                                      .model = args->model,
                                      .temperature = (double)args->temperature,
@@ -524,10 +529,12 @@ static enum vinci_status run(const struct program *program, void *arguments,
     struct load_options options;
     struct prompts prompts = {.first = array_new_zero(n, sizeof(size_t))};
     struct load_request *requests = NULL;
-    struct buf key = {0};
+    struct buf key = {0}, url = {0};
     struct result result = {0};
     char *model = NULL;
-    enum vinci_status status = make_options(args, program, &options, err);
+    enum vinci_status status = buf_append_text(&url, args->base_url)
+                                   ? make_options(args, &url, program, &options, err)
+                                   : fail_memory(err, strlen(args->base_url), "the address");
     if (status == VINCI_OK && !prompts.first) status = fail_memory(err, n * 8, "the prompts");
     if (status == VINCI_OK) status = read_percentiles(args->percentiles, &result, err);
     if (status == VINCI_OK) status = read_goodput(args->goodput, &result, err);
@@ -556,6 +563,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     load_free(requests, n);
     buf_free(&prompts.text);
     buf_free(&key);
+    buf_free(&url);
     free(prompts.first);
     free(model);
     return status;

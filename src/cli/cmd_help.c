@@ -38,8 +38,13 @@ static enum vinci_status run(const struct program *program, void *arguments,
     } else if (args->shell != HELP_NO_SHELL) {
         help_completions(stdout, (enum help_shell)args->shell);
     } else if (program->operand) {
-        const struct command *command = command_find(program->operand);
-        if (!command) return fail_no_command(program->operand, err);
+        char joined[64]; /* "help bench serve" */
+        snprintf(joined, sizeof joined, "%s-%s", program->operand,
+                 program->n_operands > 1 ? program->operands[1] : "");
+        const struct command *command =
+            command_find(program->n_operands > 1 ? joined : program->operand);
+        if (!command)
+            return fail_no_command(program->n_operands > 1 ? joined : program->operand, err);
         help_command(stdout, command);
     } else {
         help_overview(stdout);
@@ -51,6 +56,7 @@ const struct command command_help = {
     .name = "help",
     .summary = N_("describe the commands and their options"),
     .operands = "[COMMAND]",
+    .n_operands_max = 2,
     .description = N_("Describes COMMAND, or lists all commands."),
     .groups = groups,
     .examples = examples,

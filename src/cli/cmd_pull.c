@@ -194,6 +194,10 @@ static enum vinci_status run(const struct program *program, void *arguments,
                          : fail(err, VINCI_USAGE,
                                 "which model? `vinci pull openai-mirror/gpt-oss-20b` fetches the "
                                 "smaller one");
+    if (status == VINCI_OK && args->local_dir && !*args->local_dir)
+        status = fail(err, VINCI_USAGE, "--local-dir: expected a folder, got ''");
+    if (status == VINCI_OK && args->revision && !*args->revision)
+        status = fail(err, VINCI_USAGE, "--revision: expected a branch, tag or commit, got ''");
     if (status != VINCI_OK) goto cleanup;
     bool hf = options.model.kind == HUB_HUGGINGFACE;
     options.model.revision = args->revision ? args->revision : hf ? "main" : "master";

@@ -195,15 +195,28 @@ static void append_line(const struct top *top, struct buf *out)
     strftime(clock, sizeof clock, "%Y-%m-%dT%H:%M:%SZ", &utc);
     double used =
         (double)(top->devices.devices[0].memory_bytes - top->devices.devices[0].memory_free_bytes);
+    struct buf npus = {
+        0}; /* " npu:0=45% npu:0.memory=30.1GB npu:0.temperature=52C npu:0.power=95W" */
+    buf_append_text(&npus, "");
+    for (size_t i = 1; i < top->devices.n; i++) {
+        const struct vinci_device_info *d = &top->devices.devices[i];
+        buf_printf(&npus, " %s=%s %s.memory=%.1fGB %s.temperature=%s %s.power=%s", d->id,
+                   number(d->utilisation_percent, "%.0f%%", t[0]), d->id,
+                   (double)(d->memory_bytes - d->memory_free_bytes) / 1e9, d->id,
+                   number(d->temperature_celsius, "%.0fC", t[1]), d->id,
+                   number(d->power_watts, "%.0fW", t[2]));
+    }
+    if (!npus.data) return;
     buf_printf(out,
-               "%s cpu=%s%% memory=%.1fGB running=%s waiting=%s kv=%s%% generated=%s/s "
-               "prompts=%s/s first=%ss next=%sms\n",
-               clock, number(100 * s->busy, "%.0f", t[0]), used / 1e9,
+               "%s cpu=%s memory=%.1fGB running=%s waiting=%s kv=%s generated=%s prompts=%s "
+               "first=%s next=%s%s\n",
+               clock, number(100 * s->busy, "%.0f%%", t[0]), used / 1e9,
                number(s->answers ? s->server.running : NAN, "%.0f", t[1]),
                number(s->answers ? s->server.waiting : NAN, "%.0f", t[2]),
-               number(s->answers ? 100 * s->server.kv_use : NAN, "%.0f", t[3]),
-               number(s->generated_rate, "%.1f", t[4]), number(s->prompt_rate, "%.1f", t[5]),
-               number(s->ttft, "%.3f", t[6]), number(1e3 * s->itl, "%.1f", t[7]));
+               number(s->answers ? 100 * s->server.kv_use : NAN, "%.0f%%", t[3]),
+               number(s->generated_rate, "%.1f/s", t[4]), number(s->prompt_rate, "%.1f/s", t[5]),
+               number(s->ttft, "%.3fs", t[6]), number(1e3 * s->itl, "%.1fms", t[7]), npus.data);
+    buf_free(&npus);
 }
 
 /* ---- for programs -------------------------------------------------------------------------- */

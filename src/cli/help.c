@@ -86,7 +86,12 @@ static void print_group(FILE *out, const char *title, const struct option_row *r
 
 void help_command(FILE *out, const struct command *command)
 {
-    fprintf(out, _("usage: vinci %s [OPTION]... %s\n\n"), command->name, command->operands);
+    char name[64]; /* bench-serve is typed in two words */
+    snprintf(name, sizeof name, "%s", command->name);
+    for (char *c = name; *c; c++)
+        if (*c == '-') *c = ' ';
+    fprintf(out, _("usage: vinci %s [OPTION]...%s%s\n\n"), name, *command->operands ? " " : "",
+            command->operands);
     print_wrapped(out, _(command->description), 0, 0);
     for (const struct option_group *group = command->groups; group->rows; group++)
         print_group(out, group->title, group->rows);

@@ -6,6 +6,7 @@
 #include "cli/options.h"
 
 #include "base/buf.h"
+#include "base/units.h"
 #include "cli/command.h"
 #include "cli/lang.h"
 
@@ -122,7 +123,12 @@ static enum vinci_status fail_value(const struct option_row *row, const char *te
                                      i ? ", " : "", (int)n, word);
         }
     } else if (row->type == OPTION_SIZE) {
-        snprintf(expected, sizeof expected, "%s", _("a number of bytes such as 5G"));
+        char least[16], most[16];
+        if (row->max > 0)
+            snprintf(expected, sizeof expected, _("a number of bytes such as 4M, from %s to %s"),
+                     format_bytes((uint64_t)row->min, least),
+                     format_bytes((uint64_t)row->max, most));
+        else snprintf(expected, sizeof expected, "%s", _("a number of bytes such as 5G"));
     } else if (row->max > 0 || row->type == OPTION_U32) {
         snprintf(expected, sizeof expected, _("%s from %.10g to %.10g"), kind, row->min,
                  row->max > 0 ? row->max : UINT32_MAX);
@@ -156,7 +162,11 @@ static enum vinci_status store(const struct option_row *row, void *field, const 
         ok = parse_double(text, row->min, row->max > 0 ? row->max : 1e30, &number);
         if (ok) *(float *)field = (float)number;
         break;
-    case OPTION_SIZE: ok = parse_size(text, field); break;
+    case OPTION_SIZE:
+        ok = parse_size(text, &whole) &&
+             (row->max <= 0 || ((double)whole >= row->min && (double)whole <= row->max));
+        if (ok) *(uint64_t *)field = whole;
+        break;
     case OPTION_LIST:
         if (!text_list_add(field, text)) return fail_memory(err, sizeof text, "the options");
         break;
@@ -197,7 +207,9 @@ const char *nearest(const char *text, const char *const *candidates, size_t n)
     const char *best = NULL;
     size_t best_distance = strlen(text) < 4 ? 2 : strlen(text) / 3 + 2; /* as far as is meant */
     for (size_t i = 0; i < n; i++) {
-        size_t distance = edit_distance(text, candidates[i]);
+        size_t distance = edit_distance(text, candidates[i]), same = 0;
+        while (text[same] && text[same] == candidates[i][same]) same++;
+        if (same >= 4) distance = distance > same ? distance - same : 1; /* iterations: iters */
         if (distance < best_distance) {
             best = candidates[i];
             best_distance = distance;

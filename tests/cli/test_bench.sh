@@ -169,6 +169,24 @@ check 'all four tests are faster' test "$(grep -c faster "$out")" -eq 4
 expect 'bench --compare in JSON' 0 bench --compare "$folder/before.json" "$folder/after.json" -o json --report "$folder/both.html"
 check 'ratios near 100' awk '/"ratio":/ { n++; if ($2 + 0 < 10) bad = 1 } END { exit bad || n != 4 }' "$out"
 says 'the report compares' 'Before and after' "$folder/both.html"
+says 'with what is more than chance' '<th>p (Holm)</th>' "$folder/both.html"
+says 'in words' 'are faster and 0 slower' "$folder/both.html"
+expect 'bench --compare: JSON into a file, the chart of both' 0 bench --compare "$folder/before.json" \
+    "$folder/after.json" --json "$folder/both.json" --svg "$folder/both.svg" --chart
+check 'the file has all four tests' test "$(grep -c '"verdict": "faster"' "$folder/both.json")" -eq 4
+says 'the table all the same' 'p (Holm)' "$out"
+says 'the chart has both runs' '>before</text>' "$folder/both.svg"
+says 'the chart in letters' 'the run before being 100 %' "$out"
+expect 'bench --compare: no other formats' 2 bench --compare "$folder/before.json" "$folder/after.json" -o csv
+expect 'bench --from alone draws the chart' 0 bench --from "$folder/before.json"
+says 'in letters' 'pp16' "$out"
+# Noise is called noise: repetitions at both depths that lie in each other's range.
+vinci bench -m $model --tg 4 --depth 0,20 --repeat 6 --threads 1 --json "$folder/depth.json" >"$out" 2>"$err"
+awk '/"samples_seconds": \[/ { taking = 1; n = 0 } /\]/ { taking = 0 }
+    taking && /^ +[0-9.e-]+,?$/ { print (++n + 10 + rows % 2 / 2) / 1000 (/,/ ? "," : ""); next }
+    /"test":/ { rows++ } { print }' "$folder/depth.json" >"$folder/noise.json"
+expect 'bench: a report of noise' 0 bench --from "$folder/noise.json" --report "$folder/noise.html"
+says 'it says so' 'do not tell that from chance' "$folder/noise.html"
 expect 'bench --compare needs two' 2 bench --compare "$folder/before.json"
 expect 'bench: a file without --compare' 2 bench "$folder/before.json"
 
@@ -181,6 +199,22 @@ expect 'bench --prompts: an empty file' 2 bench -m $model --prompts /dev/null
 expect 'bench --load' 0 bench -m $model --load -r 2 --json "$folder/load.json"
 says 'cold' 'cold' "$out"
 says 'the record has it' '"first_token_seconds":' "$folder/load.json"
+for kind in prompts load; do
+    expect "bench --chart: $kind" 0 bench --from "$folder/$kind.json" --chart --report "$folder/$kind.html"
+    check 'it has bars' grep -q '█' "$out"
+    check 'the summary is not empty' grep -q '^<li>.*(measured)' "$folder/$kind.html"
+done
+expect 'bench: an option that is nearly one' 2 bench --iterations 3
+says 'which one' "did you mean '--iters'?" "$err"
+expect 'bench: help in two words' 0 help bench serve
+says 'as it is typed' 'usage: vinci bench serve [OPTION]...' "$out"
+ASCEND_HOME_PATH=$BUILD/npu_sim vinci bench --device npu:0 -m $model --tg 4 -r 2 --json "$folder/npu.json" \
+    --report "$folder/npu.html" >"$out" 2>"$err"
+says 'an NPU is named' 'device   npu:0, Ascend 910B3, CANN 8.5.0' "$out"
+for key in cann memory_bytes busy_most memory_most temperature_most power_most npu_memory; do
+    grep -q "\"$key\":" "$folder/npu.json" || not_ok "bench on an NPU: no key $key"
+done
+says 'its figures are in the report' 'Temperature of the NPU over time' "$folder/npu.html"
 expect 'bench --compare: prompts' 0 bench --compare "$folder/prompts.json" "$folder/prompts.json"
 check 'three prompts, read and continued' test "$(grep -cE '^prompt [1-3], .*\+0\.0 %' "$out")" -eq 6
 expect 'bench --compare: loading' 0 bench --compare "$folder/load.json" "$folder/load.json" -o json

@@ -304,6 +304,11 @@ static void patterns_choose(void **state)
     says(err_text, "openai-mirror/gpt-oss-20b");
     expect(VINCI_USAGE, "pull");
     expect(VINCI_USAGE, "pull ../m");
+    expect(VINCI_USAGE, "pull o/m --local-dir ''");
+    expect(VINCI_USAGE, "pull o/m --revision ''");
+    expect(VINCI_USAGE, "pull o/m --piece 1");
+    says(err_text, "from 1.00 kB to 1.00 GB");
+    expect(VINCI_USAGE, "pull o/m --piece 10G");
 }
 
 /* ---- faults -------------------------------------------------------------------------------- */
