@@ -215,13 +215,17 @@ struct vinci_engine_options {
     enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
     enum vinci_npu_dtype npu_dtype; /* of an NPU */
     struct vinci_cann_places cann;
-    bool prefetch;      /* ask the system to read the files ahead */
-    bool lock_weights;  /* keep the files in memory (mlock); refused: a warning */
-    bool profile;       /* time every operation: vinci_engine_profile */
-    uint64_t kv_bytes;  /* most memory for keys and values, cached prompts included; 0: what n_seqs
-                           sequences of n_ctx need */
-    bool prefix_cache;  /* requests share the beginnings of prompts that others have computed: same
-                           bits, less time; without kv_bytes it keeps at most 2 GiB */
+    bool prefetch;     /* ask the system to read the files ahead */
+    bool lock_weights; /* keep the files in memory (mlock); refused: a warning */
+    bool profile;      /* time every operation: vinci_engine_profile */
+    uint64_t kv_bytes; /* most memory for keys and values, cached prompts included; 0: what n_seqs
+                          sequences of n_ctx need */
+    bool prefix_cache; /* requests share the beginnings of prompts that others have computed: same
+                          bits, less time; without kv_bytes it keeps at most 2 GiB */
+    const char *prefix_cache_folder;  /* with prefix_cache: what it holds is saved here by
+                            vinci_engine_close and taken up again by the next engine of the same
+                            model; NULL: forgotten. Not on an NPU */
+    uint64_t prefix_cache_file_bytes; /* largest file there; 0: all that memory holds */
     const char *script; /* for testing clients: a file of answers that are given in place of the
                            model's choice (docs/scripted.md); NULL: the model chooses */
     vinci_log_fn *log;  /* may be NULL */

@@ -141,6 +141,8 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.kv_type = (enum vinci_kv_type)options->kv;
     engine.kv_bytes = options->kv_memory;
     engine.prefix_cache = options->prefix_cache;
+    engine.prefix_cache_folder = options->prefix_cache_folder;
+    engine.prefix_cache_file_bytes = options->prefix_cache_file_bytes;
     engine.script = options->script;
     engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
     engine.cann = program->cann;

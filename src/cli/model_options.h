@@ -13,6 +13,8 @@ struct model_options {
     bool use_fp16;
     uint64_t kv_memory; /* bytes, 0: the engine's own limit */
     bool prefix_cache;
+    const char *prefix_cache_folder;
+    uint64_t prefix_cache_file_bytes;
     unsigned log_level; /* enum vinci_log_level */
     bool profile;       /* where a command offers it */
     bool mlock;

@@ -67,6 +67,11 @@ struct device_ops {
     size_t (*kv_page_bytes)(const struct device *device, uint32_t n_layers,
                             enum vinci_kv_type type);
     void (*kv_page_copy)(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
+    /* A page's bytes, kv_page_bytes of them, to and from the host; NULL: the device cannot. */
+    void (*kv_page_read)(struct device *device, const struct kv_pool *pool, int32_t page,
+                         uint8_t *to);
+    void (*kv_page_write)(struct device *device, struct kv_pool *pool, int32_t page,
+                          const uint8_t *from);
 
     /* False: the device has recorded the operations of such a step and runs them by itself; the
      * caller leaves them out and goes on with buffer_read. Only for n_outputs <= output_rows. */

@@ -96,13 +96,21 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
     if (status == VINCI_OK && options->prefix_cache)
         status = prefix_cache_create(&engine->prefixes, engine->cache,
                                      cached_bytes(engine, options), err);
+    if (status == VINCI_OK && engine->prefixes && options->prefix_cache_folder)
+        status = prefix_file_open(&engine->prefix_file, options->prefix_cache_folder, engine->model,
+                                  engine->cache, options->activations, options->kv_type,
+                                  &engine->log, err);
+    engine->prefix_file_bytes = options->prefix_cache_file_bytes;
     if (status == VINCI_OK) status = scheduler_create(&engine->scheduler, engine, err);
     if (status == VINCI_OK && options->script)
         status = script_open(&engine->script, options->script, err);
     if (status != VINCI_OK) {
+        prefix_file_close(engine->prefix_file); /* nothing to save */
+        engine->prefix_file = NULL;
         vinci_engine_close(engine);
         return status;
     }
+    if (engine->prefix_file) prefix_file_load(engine->prefix_file, engine->prefixes);
     if (options->prefetch)
         engine->prefetch = prefetch_start(engine->model->index.files, engine->model->index.n_files);
     if (options->lock_weights)
@@ -120,6 +128,9 @@ void vinci_engine_close(struct vinci_engine *engine)
     prefetch_stop(engine->prefetch);
     scheduler_destroy(engine->scheduler);
     script_close(engine->script);
+    if (engine->prefix_file)
+        prefix_file_save(engine->prefix_file, engine->prefixes, engine->prefix_file_bytes);
+    prefix_file_close(engine->prefix_file);
     prefix_cache_destroy(engine->prefixes);
     forward_destroy(engine->forward);
     kv_cache_destroy(engine->cache);

@@ -7,6 +7,7 @@
 #include "base/prefetch.h"
 #include "engine/forward.h"
 #include "engine/prefix_cache.h"
+#include "engine/prefix_file.h"
 #include "engine/profile.h"
 
 #include <pthread.h>
@@ -18,7 +19,9 @@ struct vinci_engine {
     struct model *model;
     struct device *device;
     struct kv_cache *cache;
-    struct prefix_cache *prefixes; /* NULL: requests share nothing */
+    struct prefix_cache *prefixes;   /* NULL: requests share nothing */
+    struct prefix_file *prefix_file; /* NULL: they are forgotten at the end */
+    uint64_t prefix_file_bytes;
     struct forward *forward;
     struct scheduler *scheduler;
     struct script *script; /* NULL: the model chooses */

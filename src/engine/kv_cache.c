@@ -48,7 +48,7 @@ static enum vinci_status pool_init(struct page_pool *pool, struct device *device
     return VINCI_OK;
 }
 
-static int32_t take(struct page_pool *pool)
+int32_t kv_page_take(struct page_pool *pool)
 {
     int32_t page = pool->free_pages[--pool->n_free];
     pool->refs[page] = 1;
@@ -196,7 +196,7 @@ static bool own_page(struct page_pool *pool, struct device *device, int32_t *pag
 {
     if (*page < 0 || pool->refs[*page] == 1) return true;
     if (pool->n_free == 0) return false;
-    int32_t copy = take(pool);
+    int32_t copy = kv_page_take(pool);
     device->ops->kv_page_copy(device, pool->kv, copy, *page);
     kv_page_release(pool, page);
     *page = copy;
@@ -220,8 +220,8 @@ enum vinci_status kv_seq_reserve(struct kv_seq *seq, struct kv_cache *cache, uin
     }
     while (seq->n_pages < n_pages) {
         if (cache->full.n_free == 0 || cache->window.n_free == 0) goto used_up;
-        seq->full_pages[seq->n_pages] = take(&cache->full);
-        seq->window_pages[seq->n_pages] = take(&cache->window);
+        seq->full_pages[seq->n_pages] = kv_page_take(&cache->full);
+        seq->window_pages[seq->n_pages] = kv_page_take(&cache->window);
         seq->n_pages++;
     }
     uint64_t n_bytes = kv_cache_bytes(cache);

@@ -53,6 +53,9 @@ uint32_t kv_pages_for(const struct kv_cache *cache, uint32_t n_positions);
 uint32_t kv_first_window_page(const struct kv_cache *cache, uint32_t position);
 uint64_t kv_pages_bytes(const struct kv_cache *cache, uint64_t n_full, uint64_t n_window);
 
+/* A page that is free (n_free > 0), with one reference. */
+int32_t kv_page_take(struct page_pool *pool);
+
 /* One more reference to a page; one less, and *page = -1. */
 int32_t kv_page_share(struct page_pool *pool, int32_t page);
 void kv_page_release(struct page_pool *pool, int32_t *page);

@@ -6,24 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NODES = 1 << 16 };
-
-struct prefix_node {
-    struct prefix_node *parent, *child, *sibling; /* the root has no parent */
-    struct prefix_node *older, *newer;            /* by use; the root is not in this list */
-    uint32_t n;                                   /* positions, the parent's included */
-    int32_t *tokens;                              /* [n - parent->n] */
-    int32_t *pages; /* [n_full] full layers, from page parent->n / kv->page on; then [n_window] */
-    uint32_t n_full, n_window;
-};
-
-struct prefix_cache {
-    struct kv_cache *kv;
-    struct prefix_node root, *oldest, *newest;
-    uint64_t max_bytes, n_bytes;
-    uint32_t n_nodes;
-};
-
 enum vinci_status prefix_cache_create(struct prefix_cache **out, struct kv_cache *kv,
                                       uint64_t max_bytes, struct vinci_error *err)
 {
@@ -128,40 +110,80 @@ static void free_node(struct prefix_node *node)
     free(node);
 }
 
+/* With room for its pages; NULL when it is too large or memory is short. */
+static struct prefix_node *new_node(struct prefix_cache *cache, const struct prefix_node *parent,
+                                    const int32_t *tokens, uint32_t n)
+{
+    const struct kv_cache *kv = cache->kv;
+    struct prefix_node *node = array_new_zero(1, sizeof *node);
+    if (!node) return NULL;
+    uint32_t n_pages = kv_pages_for(kv, n);
+    node->n = n;
+    node->n_full = n_pages - parent->n / kv->page;
+    node->n_window = n_pages - kv_first_window_page(kv, n);
+    node->tokens = array_new(n - parent->n, sizeof *tokens);
+    node->pages = array_new((size_t)node->n_full + node->n_window, sizeof *node->pages);
+    if (!node->tokens || !node->pages || node_bytes(cache, node) > cache->max_bytes) {
+        free_node(node);
+        return NULL;
+    }
+    memcpy(node->tokens, tokens, (n - parent->n) * sizeof *tokens);
+    return node;
+}
+
+static void hang(struct prefix_cache *cache, struct prefix_node *parent, struct prefix_node *node)
+{
+    node->parent = parent;
+    node->sibling = parent->child;
+    parent->child = node;
+    cache->n_nodes++;
+    cache->n_bytes += node_bytes(cache, node);
+}
+
+struct prefix_node *prefix_cache_put(struct prefix_cache *cache, struct prefix_node *parent,
+                                     const int32_t *tokens, uint32_t n)
+{
+    struct kv_cache *kv = cache->kv;
+    if (!parent) parent = &cache->root;
+    for (const struct prefix_node *child = parent->child; child; child = child->sibling)
+        if (child->n == n && memcmp(child->tokens, tokens, (n - parent->n) * sizeof *tokens) == 0)
+            return NULL;
+    if (n > kv->n_ctx || cache->n_nodes == PREFIX_NODES_MAX) return NULL;
+    struct prefix_node *node = new_node(cache, parent, tokens, n);
+    if (!node) return NULL;
+    if (cache->n_bytes + node_bytes(cache, node) > cache->max_bytes ||
+        kv->full.n_free < node->n_full || kv->window.n_free < node->n_window) {
+        free_node(node);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < node->n_full + node->n_window; i++)
+        node->pages[i] = kv_page_take(i < node->n_full ? &kv->full : &kv->window);
+    node->newer = cache->oldest;
+    *(cache->oldest ? &cache->oldest->older : &cache->newest) = node;
+    cache->oldest = node;
+    hang(cache, parent, node);
+    return node;
+}
+
 void prefix_cache_add(struct prefix_cache *cache, const struct kv_seq *seq, const int32_t *tokens,
                       size_t n)
 {
     struct kv_cache *kv = cache->kv;
     struct prefix_node *parent = find(&cache->root, tokens, n), *node = NULL;
     touch(cache, parent);
-    if (parent->n == n || cache->n_nodes == MAX_NODES) return;
-    uint32_t first_full = parent->n / kv->page, n_pages = kv_pages_for(kv, (uint32_t)n);
+    if (parent->n == n || cache->n_nodes == PREFIX_NODES_MAX) return;
+    uint32_t first_full = parent->n / kv->page;
     uint32_t first_window = kv_first_window_page(kv, (uint32_t)n);
     if (first_window < seq->window_first || n > seq->n_positions) return;
-    if (!(node = array_new_zero(1, sizeof *node))) return;
-    node->n = (uint32_t)n;
-    node->n_full = n_pages - first_full;
-    node->n_window = n_pages - first_window;
-    uint64_t n_bytes = node_bytes(cache, node);
-    node->tokens = array_new(n - parent->n, sizeof *tokens);
-    node->pages = array_new((size_t)node->n_full + node->n_window, sizeof *node->pages);
-    if (!node->tokens || !node->pages || n_bytes > cache->max_bytes) {
-        free_node(node);
-        return;
-    }
-    memcpy(node->tokens, tokens + parent->n, (n - parent->n) * sizeof *tokens);
+    if (!(node = new_node(cache, parent, tokens + parent->n, (uint32_t)n))) return;
     for (uint32_t i = 0; i < node->n_full; i++)
         node->pages[i] = kv_page_share(&kv->full, seq->full_pages[first_full + i]);
     for (uint32_t i = 0; i < node->n_window; i++)
         node->pages[node->n_full + i] =
             kv_page_share(&kv->window, seq->window_pages[first_window + i]);
-    node->parent = parent;
-    node->sibling = parent->child;
-    parent->child = node;
+    hang(cache, parent, node);
     put_newest(cache, node);
     touch(cache, node); /* its ancestors are newer */
-    cache->n_nodes++;
-    cache->n_bytes += n_bytes;
     while (cache->n_bytes > cache->max_bytes && prefix_cache_evict(cache)) {}
 }
 

@@ -11,10 +11,25 @@
 
 #include "engine/kv_cache.h"
 
-enum { PREFIX_STEP = 256 };
+enum { PREFIX_STEP = 256, PREFIX_NODES_MAX = 1 << 16 };
 
-struct prefix_cache;
-struct prefix_node;
+/* Both are written by prefix_cache.c alone; prefix_file.c reads them. */
+struct prefix_node {
+    struct prefix_node *parent, *child, *sibling; /* the root has no parent */
+    struct prefix_node *older, *newer;            /* by use; the root is not in this list */
+    uint32_t n;                                   /* positions, the parent's included */
+    int32_t *tokens;                              /* [n - parent->n] */
+    int32_t *pages; /* [n_full] full layers, from page parent->n / kv->page on; then [n_window] */
+    uint32_t n_full, n_window;
+    uint64_t number; /* while it is saved */
+};
+
+struct prefix_cache {
+    struct kv_cache *kv;
+    struct prefix_node root, *oldest, *newest;
+    uint64_t max_bytes, n_bytes;
+    uint32_t n_nodes;
+};
 
 /* Keeps at most max_bytes of pages. */
 enum vinci_status prefix_cache_create(struct prefix_cache **out, struct kv_cache *kv,
@@ -34,6 +49,13 @@ void prefix_cache_restore(struct prefix_cache *cache, const struct prefix_node *
  * Does nothing when memory is short: a cache may forget. */
 void prefix_cache_add(struct prefix_cache *cache, const struct kv_seq *seq, const int32_t *tokens,
                       size_t n);
+
+/* A node of n positions below `parent` (NULL: the root), used longer ago than all others, with
+ * pages of its own that the caller fills. NULL when there is no room, or the tree has the node
+ * already.
+ */
+struct prefix_node *prefix_cache_put(struct prefix_cache *cache, struct prefix_node *parent,
+                                     const int32_t *tokens, uint32_t n);
 
 /* Forgets what was used longest ago; false if nothing is left. A node that others build on stays.
  */

@@ -123,9 +123,11 @@ static bool on_token(void *user, const struct vinci_token_event *event)
     double now = seconds_now();
     pthread_mutex_lock(&job->waiter->lock);
     bool kept = keep(job, event), full = job->tokens.n >= JOB_TOKENS_MAX;
+    bool first = job->tokens.n == 1;
     if (full) atomic_store(&job->full, true);
-    if (job->tokens.n == 1) pthread_cond_signal(&job->waiter->changed);
     pthread_mutex_unlock(&job->waiter->lock);
+    /* The lock is free when the other thread wakes; the waiter lives until the job is done. */
+    if (first) pthread_cond_signal(&job->waiter->changed);
     if (full) hold(job, now);
     if (event->index == 0) metrics_observe(metrics, &metrics->ttft, now - job->arrived);
     else metrics_observe(metrics, &metrics->itl, now - job->last_token);

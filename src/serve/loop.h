@@ -19,7 +19,7 @@
 
 /* Tokens that wait for their client: with so many the request is held, and it goes on when they are
  * taken. One that was held for so many seconds in all is cancelled. */
-#define JOB_TOKENS_MAX 1024
+#define JOB_TOKENS_MAX 256
 #define JOB_HELD_SECONDS_MAX 600
 
 struct waiter {

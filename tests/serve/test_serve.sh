@@ -183,6 +183,22 @@ kill -TERM $server
 wait $asking $server
 says 'or stopped, and told so' '"code":"cancelled"' "$out"
 
+# ---- beginnings of prompts, from one run to the next ----
+mkdir "$folder/prefixes"
+long_hi="{\"messages\":[{\"role\":\"system\",\"content\":\"$(printf '%600d' 0 | sed 's/0\| /Be kind. /g')\"},${hi#*\[},\"max_tokens\":30}"
+start --prefix-cache-dir "$folder/prefixes" --date none
+post /v1/chat/completions "$long_hi"
+cp "$out" "$folder/first"
+stop
+start --prefix-cache-dir "$folder/prefixes" --date none
+post /v1/chat/completions "$long_hi"
+answers 'the next run has them' 200 '"cached_tokens":'
+for file in "$folder/first" "$out"; do sed 's/.*"message"//; s/"cached_tokens":[0-9]*//; s/"usage".*//' "$file" >"$file.text"; done
+check 'with the same answer' cmp "$folder/first.text" "$out.text"
+check 'and does not compute them again' sh -c "! grep -q '\"cached_tokens\":0' '$out'"
+stop
+expect 'a folder that is not there' 3 serve -m $model --port 0 --prefix-cache-dir "$folder/none"
+
 # ---- keys ----
 printf '# keys\nsecret-1\n' >"$folder/keys"
 start --api-key-file "$folder/keys" --cors-origin https://page.example

@@ -100,6 +100,22 @@ void cpu_kv_page_copy(struct device *base, struct kv_pool *pool, int32_t to, int
                    2 * pool->tile_bytes);
 }
 
+void cpu_kv_page_read(struct device *base, const struct kv_pool *pool, int32_t page, uint8_t *to)
+{
+    (void)base;
+    for (uint32_t layer = 0; layer < pool->n_layers; layer++)
+        for (uint32_t head = 0; head < pool->n_kv_heads; head++, to += 2 * pool->tile_bytes)
+            memcpy(to, tile_of(pool, page, layer, head), 2 * pool->tile_bytes);
+}
+
+void cpu_kv_page_write(struct device *base, struct kv_pool *pool, int32_t page, const uint8_t *from)
+{
+    (void)base;
+    for (uint32_t layer = 0; layer < pool->n_layers; layer++)
+        for (uint32_t head = 0; head < pool->n_kv_heads; head++, from += 2 * pool->tile_bytes)
+            memcpy(tile_of(pool, page, layer, head), from, 2 * pool->tile_bytes);
+}
+
 static const int32_t *pages_of(const struct step_seq *seq, bool window)
 {
     return window ? seq->window_pages : seq->full_pages;

@@ -131,7 +131,10 @@ enum vinci_status cpu_kv_pool_create(struct device *device, struct kv_pool **out
                                      struct vinci_error *err);
 void cpu_kv_pool_destroy(struct device *device, struct kv_pool *pool);
 size_t cpu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type);
-void cpu_kv_page_copy(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
+void cpu_kv_page_copy(struct device *base, struct kv_pool *pool, int32_t to, int32_t from);
+void cpu_kv_page_read(struct device *base, const struct kv_pool *pool, int32_t page, uint8_t *to);
+void cpu_kv_page_write(struct device *base, struct kv_pool *pool, int32_t page,
+                       const uint8_t *from);
 
 /* Lists the step's units. */
 void cpu_attention_begin(struct cpu_device *device);
