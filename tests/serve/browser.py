@@ -152,6 +152,11 @@ class Page:
         self.call('Page.navigate', url=url)
         self.until('document.readyState === "complete"')
 
+    def reload(self):
+        self.run('window.before = true')
+        self.call('Page.reload')
+        self.until('window.before === undefined && document.readyState === "complete"')
+
     def run(self, script):
         """The value of an expression of JavaScript, awaited."""
         result = self.call('Runtime.evaluate', expression=script, awaitPromise=True, returnByValue=True,
@@ -161,15 +166,14 @@ class Page:
         return result['result'].get('value')
 
     def until(self, condition, limit=LIMIT):
-        """Waits until the expression is true; its value, or false when it never is."""
+        """Waits until the expression is true; false when it never is."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             try:
-                value = self.run(condition)
+                if self.run(f'!!({condition})'):
+                    return True
             except RuntimeError:
-                value = False  # between two pages
-            if value:
-                return value
+                pass  # between two pages
             time.sleep(0.05)
         return False
 

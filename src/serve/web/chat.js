@@ -124,7 +124,6 @@ function add(fields) {
 async function begin(message) {
     const conversation = current;
     conversations = [conversation, ...conversations.filter((c) => c !== conversation)];
-    tell('list');
     answer(message);
     await saved(store.putMessage(message), conversation.id);
 }
@@ -332,6 +331,7 @@ function answer(parent) {
     running.set(message.id, made);
     saveConversation(current);
     tell('thread');
+    tell('list');
     made.run();
 }
 

@@ -37,6 +37,7 @@ function rename(row, conversation) {
     const end = (keep) => {
         if (ended) return;
         ended = true;
+        input.remove();
         if (keep) chat.rename(conversation, input.value);
         else drawHistory();
     };

@@ -16,11 +16,14 @@ const TAB = '\uE0F9'; // marked makes spaces of tabs, which would spoil code
 const HIGHLIGHT_MAX = 100000; // characters of code that get colours
 const HIGHLIGHT_LIVE = 20000; // while they are being written
 
+// Gives a link its address from anywhere: such a text is read again as a whole when it is complete.
+const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
+
 let marked = null;
 
 export async function prepareMarkdown() {
     marked = await loadMarked();
-    marked?.use({ extensions: [mathBlock, mathInline], gfm: true, breaks: false });
+    marked?.use({ extensions: [mathBlock, mathInline], gfm: true, breaks: true });
 }
 
 // ---- formulas ---------------------------------------------------------------------------------
@@ -306,8 +309,9 @@ export class MarkdownView {
         }
         const source = keepTabs(text.replace(/\r\n?/g, '\n'));
         try {
-            if (complete) this.drawAll(source);
+            if (complete && (this.text === null || DEFINITION.test(source))) this.drawAll(source);
             else this.drawTail(source);
+            if (complete) this.open.forEach((old) => old.code?.set(old.code.text, true));
         } catch { // nested too deep for the reader
             this.clear();
             this.root.append(element('p', { class: 'raw' }, text));

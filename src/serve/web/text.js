@@ -104,7 +104,7 @@ const en = {
     setSystemHelp: 'The developer message of every conversation.',
     setTemperature: 'Temperature',
     setTopP: 'Top-p',
-    setMax: 'Most tokens of an answer',
+    setMax: 'Most tokens',
     setDefault: 'the server’s',
     setSchema: 'JSON schema of answers',
     setSchemaHelp: 'Answers are held to it. Empty: free text.',

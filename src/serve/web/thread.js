@@ -12,11 +12,13 @@ const thread = document.getElementById('thread');
 const toEnd = document.getElementById('to-end');
 const views = new Map();
 let atEnd = true; // the reader follows what is written
+let lastTop = 0; // where following has put the reader
 
 // ---- scrolling --------------------------------------------------------------------------------
 
 scroller.addEventListener('scroll', () => {
     atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
+    if (atEnd) lastTop = scroller.scrollTop;
     toEnd.hidden = atEnd;
 }, { passive: true });
 toEnd.addEventListener('click', () => scrollToEnd());
@@ -25,10 +27,12 @@ export function scrollToEnd() {
     atEnd = true;
     toEnd.hidden = true;
     scroller.scrollTop = scroller.scrollHeight;
+    lastTop = scroller.scrollTop;
 }
 
+// A reader who has just scrolled up is above lastTop before the event for it comes.
 function follow() {
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    if (atEnd && scroller.scrollTop >= lastTop - 2) scrollToEnd();
 }
 new ResizeObserver(follow).observe(scroller);
 
