@@ -144,6 +144,8 @@ static enum vinci_status choose_operators(struct npu_device *device, struct vinc
     device->use_paged_scatter = cann->aclnnScatterPaKvCache != NULL;
     device->use_gating = cann->aclnnMoeGatingTopKSoftmaxV2 != NULL;
     device->use_routing = cann->aclnnMoeInitRoutingV2 && cann->aclnnMoeFinalizeRoutingV2;
+    /* In F16 a logit may have become infinite or no number: then the host looks at them. */
+    device->base.finds_best = cann->aclnnArgMax && device->act == ACL_BF16;
     device->use_swiglu = cann->aclnnClippedSwiglu != NULL;
     /* Before 8.3 the name stood for another list of arguments. */
     device->use_fused_attention = cann->aclnnFusedInferAttentionScoreV4 &&
@@ -224,6 +226,8 @@ static const struct device_ops npu_ops = {
     .attention = npu_attention,
     .experts = npu_experts,
     .gather = npu_gather,
+    .best_find = npu_best_find,
+    .best_read = npu_best_read,
 };
 
 enum vinci_status npu_open(struct npu_device **out, int32_t id,
