@@ -118,6 +118,13 @@ struct device_ops {
     /* out[i] = x[rows[i]], n rows of n_hidden */
     void (*gather)(struct device *device, const struct device_buffer *x, const uint32_t *rows,
                    size_t n, struct device_buffer *out);
+
+    /* Finds the index of the largest element of each row of x [n_rows, n], of equals the first,
+     * n_rows <= output_rows; best_read waits and copies what was found. Only of a device that
+     * finds_best. */
+    void (*best_find)(struct device *device, const struct device_buffer *x, size_t n_rows,
+                      size_t n);
+    void (*best_read)(struct device *device, size_t n_rows, int32_t *out);
 };
 
 struct device {
@@ -128,6 +135,7 @@ struct device {
     uint32_t n_threads;
     uint32_t kv_page;     /* positions in a page of the cache */
     uint32_t output_rows; /* rows of logits that one step can hold */
+    bool finds_best;
 };
 
 struct cpu_device_options {

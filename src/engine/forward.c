@@ -149,8 +149,10 @@ static void run_layer(struct forward *f, uint32_t layer, uint32_t layer_of_kind,
     profile_lap(f->profile, f->device, PROFILE_EXPERTS, kind);
 }
 
-/* `recorded`: the device computes them by itself, there is only the result to read. */
-static void run_output(struct forward *f, const struct step *step, bool recorded, float *logits)
+/* `recorded`: the device computes them by itself, there is only the result to read. The best are
+ * found even if nobody asks: a recording of the step serves whoever does. */
+static void run_output(struct forward *f, const struct step *step, bool recorded, float *logits,
+                       int32_t *best)
 {
     const struct device_ops *ops = f->device->ops;
     const struct model_config *config = &f->model->config;
@@ -162,9 +164,12 @@ static void run_output(struct forward *f, const struct step *step, bool recorded
             ops->rms_norm(f->device, f->output, &f->model->weights.output_norm,
                           config->rms_norm_eps, n, f->output);
             ops->linear(f->device, &f->model->weights.output, NULL, f->output, n, f->logits);
+            if (f->device->finds_best) ops->best_find(f->device, f->logits, n, config->n_vocab);
         }
-        ops->buffer_read(f->device, f->logits, 0, n * config->n_vocab,
-                         logits + first * config->n_vocab);
+        if (best) ops->best_read(f->device, n, best + first);
+        else
+            ops->buffer_read(f->device, f->logits, 0, n * config->n_vocab,
+                             logits + first * config->n_vocab);
     }
 }
 
@@ -215,9 +220,10 @@ static enum vinci_status check(const struct forward *f, const struct forward_seq
     return model_check_files(f->model, err);
 }
 
-enum vinci_status forward_step(struct forward *forward, const struct forward_seq *seqs,
-                               uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
-                               float *logits, struct vinci_error *err)
+/* One of logits and best. */
+static enum vinci_status run_step(struct forward *forward, const struct forward_seq *seqs,
+                                  uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
+                                  float *logits, int32_t *best, struct vinci_error *err)
 {
     struct device *device = forward->device;
     enum vinci_status status = check(forward, seqs, n_seqs, err);
@@ -229,10 +235,24 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
     bool recorded = !device->ops->begin(device, &step);
     profile_start(forward->profile, device);
     if (!recorded) run_layers(forward, &step);
-    run_output(forward, &step, recorded, logits);
+    run_output(forward, &step, recorded, logits, best);
     if (n_outputs) profile_lap(forward->profile, device, PROFILE_OUTPUT, PROFILE_OUTSIDE);
     status = device->ops->end(device, err);
     if (status != VINCI_OK) return status;
     for (uint32_t s = 0; s < n_seqs; s++) kv_seq_advance(seqs[s].kv, seqs[s].n_tokens);
     return VINCI_OK;
+}
+
+enum vinci_status forward_step(struct forward *forward, const struct forward_seq *seqs,
+                               uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
+                               float *logits, struct vinci_error *err)
+{
+    return run_step(forward, seqs, n_seqs, outputs, n_outputs, logits, NULL, err);
+}
+
+enum vinci_status forward_step_best(struct forward *forward, const struct forward_seq *seqs,
+                                    uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
+                                    int32_t *best, struct vinci_error *err)
+{
+    return run_step(forward, seqs, n_seqs, outputs, n_outputs, NULL, best, err);
 }

@@ -30,6 +30,12 @@ enum vinci_status forward_step(struct forward *forward, const struct forward_seq
                                uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
                                float *logits, struct vinci_error *err);
 
+/* The same, but of each of these rows only the token with the largest logit, of equals the first:
+ * best [n_outputs]. Only where the device finds_best. */
+enum vinci_status forward_step_best(struct forward *forward, const struct forward_seq *seqs,
+                                    uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
+                                    int32_t *best, struct vinci_error *err);
+
 /* Bytes of the step memory held by this object (the device has its own beside it). */
 uint64_t forward_bytes(const struct forward *forward);
 

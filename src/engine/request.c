@@ -250,17 +250,22 @@ static enum vinci_status choose_token(struct vinci_request *request, const float
     return status;
 }
 
-void request_next_token(struct vinci_request *request, const float *logits)
+bool request_takes_best(const struct vinci_request *request)
+{
+    return !request->scripted && !request->constraint && sampler_is_greedy(request->sampler);
+}
+
+void request_next_token(struct vinci_request *request, const float *logits, int32_t best)
 {
     struct vinci_error err = {0};
     struct buf text = {0};
-    int32_t token;
+    int32_t token = best;
     float logprob = 0;
     enum vinci_finish finish = VINCI_FINISH_NONE;
-    bool done;
+    bool done = false;
     size_t index = request->n_tokens;
 
-    if (choose_token(request, logits, &token, &logprob, &done, &err) != VINCI_OK) {
+    if (logits && choose_token(request, logits, &token, &logprob, &done, &err) != VINCI_OK) {
         request_fail(request, &err);
         return;
     }

@@ -57,7 +57,10 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
 void request_destroy(struct vinci_request *request);
 
 /* Draws the next token from logits [n_vocab], reports it, and ends the request where it should. */
-void request_next_token(struct vinci_request *request, const float *logits);
+void request_next_token(struct vinci_request *request, const float *logits, int32_t best);
+
+/* request_next_token wants no logits: NULL, and the token with the largest of them in `best`. */
+bool request_takes_best(const struct vinci_request *request);
 
 /* Ends the request and gives a borrowed session back. */
 void request_finish(struct vinci_request *request, enum vinci_finish finish);

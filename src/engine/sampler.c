@@ -271,6 +271,11 @@ static int32_t draw(struct sampler *s, float max, double uniform)
     return c->id[scan_find(c->value, c->n, s->block_sums, uniform * sum)];
 }
 
+bool sampler_is_greedy(const struct sampler *s)
+{
+    return !s->c.value; /* made for everything else */
+}
+
 enum vinci_status sampler_draw(struct sampler *s, const float *logits, const uint32_t *allowed,
                                size_t index, int32_t *token, float *logprob,
                                struct vinci_error *err)

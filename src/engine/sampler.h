@@ -31,6 +31,10 @@ enum vinci_status sampler_draw(struct sampler *sampler, const float *logits,
                                const uint32_t *allowed, size_t index, int32_t *token,
                                float *logprob, struct vinci_error *err);
 
+/* A draw is the token with the largest logit, of equals the first, whatever came before: nobody
+ * needs the others. */
+bool sampler_is_greedy(const struct sampler *sampler);
+
 /* The most probable tokens of the last draw's logits, before bias and everything after it: best
  * first, of equals the smaller id; tokens at -infinity are left out. Borrowed until the next
  * draw. */

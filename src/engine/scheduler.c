@@ -38,6 +38,8 @@ struct scheduler {
     uint32_t *outputs;               /* [n_seqs] rows of the step whose logits are needed */
     struct vinci_request **drawing;  /* [n_seqs] the requests they belong to */
     float *logits;                   /* [n_seqs, n_vocab] */
+    int32_t *best;                   /* [n_seqs]: in their place, where nobody needs them */
+    bool take_best;
     uint32_t n_seqs, n_tokens, n_outputs;
     uint64_t n_steps;
     uint32_t n_decode; /* of n_tokens */
@@ -60,7 +62,8 @@ enum vinci_status scheduler_create(struct scheduler **out, struct vinci_engine *
     s->outputs = array_new(n, sizeof *s->outputs);
     s->drawing = array_new(n, sizeof(struct vinci_request *));
     s->logits = array_new(n * n_vocab, sizeof *s->logits);
-    if (!s->requests || !s->seqs || !s->outputs || !s->drawing || !s->logits) {
+    s->best = array_new(n, sizeof *s->best);
+    if (!s->best || !s->requests || !s->seqs || !s->outputs || !s->drawing || !s->logits) {
         scheduler_destroy(s);
         return fail_memory(err, n * n_vocab * sizeof(float), "the logits of a step");
     }
@@ -78,6 +81,7 @@ void scheduler_destroy(struct scheduler *s)
     free(s->outputs);
     free(s->drawing);
     free(s->logits);
+    free(s->best);
     free(s);
 }
 
@@ -352,12 +356,23 @@ static void fail_all(struct scheduler *s, const struct vinci_error *err)
     for (uint32_t i = 0; i < s->n_seqs; i++) request_fail(s->requests[i], err);
 }
 
+static enum vinci_status forward(struct scheduler *s, struct vinci_error *err)
+{
+    s->take_best = s->engine->device->finds_best && s->n_outputs > 0;
+    for (uint32_t i = 0; i < s->n_outputs; i++)
+        s->take_best = s->take_best && request_takes_best(s->drawing[i]);
+    if (s->take_best)
+        return forward_step_best(s->engine->forward, s->seqs, s->n_seqs, s->outputs, s->n_outputs,
+                                 s->best, err);
+    return forward_step(s->engine->forward, s->seqs, s->n_seqs, s->outputs, s->n_outputs, s->logits,
+                        err);
+}
+
 static enum vinci_status run(struct scheduler *s, struct vinci_error *err)
 {
     if (s->n_seqs == 0) return VINCI_OK;
     double start = seconds_now();
-    enum vinci_status status = forward_step(s->engine->forward, s->seqs, s->n_seqs, s->outputs,
-                                            s->n_outputs, s->logits, err);
+    enum vinci_status status = forward(s, err);
     chunk_note(&s->chunk, s->n_decode, s->n_tokens - s->n_decode, seconds_now() - start);
     for (uint32_t i = 0; i < s->n_seqs && status == VINCI_OK; i++) {
         struct vinci_session *session = s->requests[i]->session;
@@ -416,7 +431,8 @@ enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_activ
     if (status != VINCI_OK) fail_all(s, &step_err);
     else
         for (uint32_t i = 0; i < s->n_outputs; i++) {
-            request_next_token(s->drawing[i], s->logits + i * n_vocab);
+            request_next_token(s->drawing[i], s->take_best ? NULL : s->logits + i * n_vocab,
+                               s->take_best ? s->best[i] : 0);
             profile_lap(&engine->profile, engine->device, PROFILE_SAMPLE, PROFILE_OUTSIDE);
         }
 

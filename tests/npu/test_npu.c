@@ -78,7 +78,11 @@ static void test_golden(void **state)
     struct vinci_engine *engine = NULL;
     struct vinci_error err;
     size_t n_same;
-    if (!golden_open(&golden, test->golden) || golden.n_input > 900) skip();
+    if (!golden_open(&golden, test->golden)) skip();
+    if (golden.n_input > 900) { /* takes too long */
+        golden_close(&golden);
+        skip();
+    }
     enum vinci_status status =
         npu_engine(&engine, golden.model, test->version, test->mode->dtype, 4, 96, &err);
     if (status == VINCI_UNSUPPORTED && test->mode->dtype == VINCI_NPU_COMPACT) {

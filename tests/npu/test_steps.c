@@ -86,6 +86,55 @@ static void test_recorded_step(void **state)
     assert_int_equal(npu_violations(), 0);
 }
 
+/* Generates n tokens for each of three prompts at once, greedily; `looked_at`: in a way that the
+ * host must see the logits. Returns the bytes that the last step copied back. */
+static uint64_t generate(struct vinci_engine *engine, size_t n, bool looked_at,
+                         int32_t tokens[3][64])
+{
+    struct vinci_request *requests[3];
+    struct npu_sim_counters before, after;
+    struct vinci_error err;
+    size_t n_active = 1, n_tokens;
+    for (int r = 0; r < 3; r++) {
+        int32_t prompt[20];
+        some_tokens(prompt, 20, r);
+        struct vinci_request_options options;
+        vinci_request_options_init(&options);
+        options.prompt = prompt;
+        options.n_prompt = 20;
+        options.max_new_tokens = n;
+        options.sampling.temperature = 0;
+        options.n_top_logprobs = looked_at;
+        assert_int_equal(vinci_request_submit(&requests[r], engine, &options, &err), VINCI_OK);
+    }
+    while (n_active > 0) {
+        npu_counters(&before);
+        if (vinci_engine_step(engine, &n_active, &err) != VINCI_OK) fail_msg("%s", err.text);
+        npu_counters(&after);
+    }
+    assert_int_equal(after.synchronisations - before.synchronisations, 1);
+    for (int r = 0; r < 3; r++) {
+        const int32_t *made = vinci_request_tokens(requests[r], &n_tokens);
+        assert_int_equal(n_tokens, n);
+        memcpy(tokens[r], made, n * sizeof *made);
+        vinci_request_close(requests[r]);
+    }
+    return after.device_to_host - before.device_to_host;
+}
+
+/* A greedy request gets its token from the device, the same as from the logits. */
+static void test_best_token(void **state)
+{
+    enum { N = 24 };
+    struct vinci_engine *engine = tiny_engine(*state, 4, 64);
+    int32_t found[3][64], drawn[3][64];
+    assert_int_equal(generate(engine, N, true, drawn), 3 * N_VOCAB * 2);
+    assert_int_equal(generate(engine, N, false, found), 3 * 8);
+    for (int r = 0; r < 3; r++) assert_memory_equal(found[r], drawn[r], N * sizeof **found);
+    vinci_engine_close(engine);
+    assert_int_equal(npu_violations(), 0);
+}
+
 /* A prompt waits once a chunk at most: for the copies of its inputs; with fused attention a layer
  * is a few dozen operators whatever the chunk's size. */
 static void test_prefill_does_not_wait(void **state)
@@ -312,13 +361,14 @@ int main(int argc, char **argv)
         {"a prompt does not wait", test_prefill_does_not_wait},
         {"chunks and lanes", test_chunks_and_lanes},
         {"rewind", test_rewind},
+        {"the best token", test_best_token},
     };
     static char names[32][80];
     struct CMUnitTest tests[32];
     size_t n = 0;
     /* First: the simulator counts to the operator at which the device is lost from its start. */
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_lost_device);
-    for (size_t f = 0; f < 4; f++)
+    for (size_t f = 0; f < sizeof by_version / sizeof *by_version; f++)
         for (size_t v = 0; v < 5; v++) {
             /* 8.1 and 9.0 run no other operators than their neighbours */
             if (f > 0 && v % 3 == 1) continue;

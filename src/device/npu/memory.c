@@ -161,25 +161,31 @@ void npu_buffer_destroy(struct device *base, struct device_buffer *buffer)
     free(buffer);
 }
 
+const void *npu_fetch(struct npu_device *device, const void *memory, size_t n_bytes)
+{
+    npu_graph_finish(device);
+    if (device->status != VINCI_OK) return NULL;
+    npu_check(device,
+              device->cann->aclrtMemcpyAsync(device->read_host, n_bytes, memory, n_bytes,
+                                             ACL_MEMCPY_DEVICE_TO_HOST, device->stream),
+              "aclrtMemcpyAsync");
+    device->counters.n_copies++;
+    device->counters.bytes_down += n_bytes;
+    npu_sync(device);
+    return device->status == VINCI_OK ? device->read_host : NULL;
+}
+
 void npu_buffer_read(struct device *base, const struct device_buffer *buffer, size_t first,
                      size_t n, float *out)
 {
     struct npu_device *device = npu_device_of(base);
-    const struct cann *cann = device->cann;
-    npu_graph_finish(device);
     aclDataType dtype = buffer->read_act ? device->act : ACL_FLOAT;
     size_t size = npu_dtype_bytes(dtype), piece = device->read_bytes / size;
     const uint8_t *data = buffer->read_act ? buffer->act : (const uint8_t *)buffer->f32;
     for (size_t i = 0; i < n && device->status == VINCI_OK; i += piece) {
         size_t n_now = n - i < piece ? n - i : piece;
-        npu_check(device,
-                  cann->aclrtMemcpyAsync(device->read_host, n_now * size, data + (first + i) * size,
-                                         n_now * size, ACL_MEMCPY_DEVICE_TO_HOST, device->stream),
-                  "aclrtMemcpyAsync");
-        device->counters.n_copies++;
-        device->counters.bytes_down += n_now * size;
-        npu_sync(device);
-        if (device->status == VINCI_OK) npu_to_float(dtype, device->read_host, n_now, out + i);
+        const void *host = npu_fetch(device, data + (first + i) * size, n_now * size);
+        if (host) npu_to_float(dtype, host, n_now, out + i);
     }
 }
 

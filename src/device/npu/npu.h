@@ -122,6 +122,7 @@ struct npu_scratch {
     void *q, *k;          /* [n_batch, n_heads or n_kv_heads, head_dim] act: rotated */
     void *rope;           /* 2 x [n_batch, n_heads, head_dim / 2] act */
     int64_t *numbers;     /* 0, 1, ... n_batch - 1 */
+    int64_t *best;        /* [output_rows]: indices of the largest logits */
     float *columns;       /* 0, 1, ...: positions of keys, times NPU_FAR */
     float *columns_seen;  /* one column each: the position, and a half, that sees it no more */
     float *mask[N_KINDS]; /* of all groups */
@@ -307,6 +308,8 @@ void *npu_pinned(struct npu_device *device, size_t n_bytes);
 void npu_release(struct npu_device *device, void *memory);
 void npu_release_all(struct npu_device *device);
 void npu_clear(struct npu_device *device, void *memory, size_t n_bytes);
+/* At most read_bytes, after waiting for the stream; NULL after an error. Good until the next. */
+const void *npu_fetch(struct npu_device *device, const void *memory, size_t n_bytes);
 void npu_memory(struct npu_device *device, size_t *free_bytes, size_t *total_bytes);
 void npu_sync(struct npu_device *device);
 
@@ -366,6 +369,8 @@ void npu_qkv(struct device *device, const struct layer_weights *layer,
              struct device_buffer *v);
 void npu_gather(struct device *device, const struct device_buffer *x, const uint32_t *rows,
                 size_t n, struct device_buffer *out);
+void npu_best_find(struct device *device, const struct device_buffer *x, size_t n_rows, size_t n);
+void npu_best_read(struct device *device, size_t n_rows, int32_t *out);
 void npu_rope_store(struct device *device, struct device_buffer *q, struct device_buffer *k,
                     const struct device_buffer *v, struct kv_pool *pool, uint32_t layer,
                     bool window);

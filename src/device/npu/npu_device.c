@@ -113,11 +113,12 @@ static enum vinci_status choose_dtype(struct npu_device *device, enum vinci_npu_
     uint64_t need = npu_weights_bytes(device->model, compact);
     if (need > room)
         return fail(err, VINCI_NO_MEMORY,
-                    "%s: the weights need %.1f GB as %s and %.1f of %.1f GB are free, of which "
-                    "%.1f are for the work itself%s; `npu-smi info` shows who has the rest",
-                    device->base.name, (double)need * 1e-9, compact ? "compact" : "bf16 or fp16",
-                    (double)free_bytes * 1e-9, (double)total_bytes * 1e-9,
-                    (double)NPU_RESERVE_BYTES * 1e-9,
+                    "%s: %.2f GB are needed, %.2f for the weights as %s and %.2f for the work "
+                    "itself; %.2f of %.2f GB are free%s; `npu-smi info` shows who has the rest",
+                    device->base.name, (double)(need + NPU_RESERVE_BYTES) * 1e-9,
+                    (double)need * 1e-9, compact ? "compact" : "bf16 or fp16",
+                    (double)NPU_RESERVE_BYTES * 1e-9, (double)free_bytes * 1e-9,
+                    (double)total_bytes * 1e-9,
                     can && !compact ? _("; --dtype compact needs less") : "");
     device->compact = compact;
     device->act = dtype == VINCI_NPU_F16 ? ACL_FLOAT16 : ACL_BF16;
@@ -144,6 +145,8 @@ static enum vinci_status choose_operators(struct npu_device *device, struct vinc
     device->use_paged_scatter = cann->aclnnScatterPaKvCache != NULL;
     device->use_gating = cann->aclnnMoeGatingTopKSoftmaxV2 != NULL;
     device->use_routing = cann->aclnnMoeInitRoutingV2 && cann->aclnnMoeFinalizeRoutingV2;
+    /* In F16 a logit may have become infinite or no number: then the host looks at them. */
+    device->base.finds_best = cann->aclnnArgMax && device->act == ACL_BF16;
     device->use_swiglu = cann->aclnnClippedSwiglu != NULL;
     /* Before 8.3 the name stood for another list of arguments. */
     device->use_fused_attention = cann->aclnnFusedInferAttentionScoreV4 &&
@@ -224,6 +227,8 @@ static const struct device_ops npu_ops = {
     .attention = npu_attention,
     .experts = npu_experts,
     .gather = npu_gather,
+    .best_find = npu_best_find,
+    .best_read = npu_best_read,
 };
 
 enum vinci_status npu_open(struct npu_device **out, int32_t id,

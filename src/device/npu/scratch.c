@@ -138,6 +138,7 @@ void npu_scratch_create(struct npu_device *device)
     s->k = keep(device, n * config->n_kv_heads * config->head_dim, 2);
     if (!device->use_rope_cache) s->rope = keep(device, n * config->n_heads * config->head_dim, 2);
     s->numbers = numbers(device, n, 1);
+    s->best = keep(device, device->base.output_rows, sizeof *s->best);
     create_attention(device, s);
     create_experts(device, s);
     if (device->use_fused_attention) create_causal_mask(device);
