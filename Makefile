@@ -50,7 +50,7 @@ TEST_LIB_SRC := $(wildcard tests/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 # The Chinese texts: a table made from po/zh_CN.po, in the program (src/cli/lang.c says why).
-CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o) $(BUILD)/po/zh_CN.o
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o) $(BUILD)/po/zh_CN.o $(BUILD)/src/serve/web.o
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
 SHARE := $(BUILD)/share/man/man1/vinci.1 $(BUILD)/share/bash-completion/completions/vinci \
@@ -130,6 +130,13 @@ $(BUILD)/po/%.o: $(BUILD)/po/%.c
 $(BUILD)/po/%.c: po/%.po tools/po-to-c src/cli/lang.h
 	@mkdir -p $(@D)
 	sh tools/po-to-c $* $< >$@.part && mv $@.part $@
+
+# The page of `vinci serve`, with what the distribution has of its libraries.
+$(BUILD)/src/serve/web.o: $(BUILD)/src/serve/web.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(BUILD)/src/serve/web.c: tools/web-to-c src/serve/assets.h $(shell sh tools/web-to-c --inputs)
+	@mkdir -p $(@D)
+	sh tools/web-to-c $(@D)/web >$@.part && mv $@.part $@
 
 # tests/<layer>/test_<name>.c: one cmocka program each, linked with the library and with what it
 # uses of tests/*.c; those of the command line also with its parts. Allocations go by way of

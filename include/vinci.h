@@ -185,7 +185,7 @@ VINCI_API void vinci_free(void *p);
 /* ---- engine ------------------------------------------------------------------------------- */
 
 enum vinci_activations { VINCI_ACTIVATIONS_INT8, VINCI_ACTIVATIONS_F32 };
-enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32 };
+enum vinci_kv_type { VINCI_KV_F16, VINCI_KV_F32, VINCI_KV_Q8_0 };
 
 /* How an NPU keeps the weights and what it computes in (docs/ascend.md). */
 enum vinci_npu_dtype {
@@ -260,6 +260,7 @@ struct vinci_engine_info {
     uint64_t scratch_bytes;        /* activations and other step memory */
     uint64_t prefetched_bytes;     /* of the files, brought into memory so far by `prefetch` */
     uint32_t n_running, n_waiting; /* requests: taking part in steps; in the queue */
+    uint32_t n_paused;             /* of those that were begun, held by vinci_request_pause */
     uint64_t n_steps;              /* since open */
     uint64_t n_prompt_tokens;      /* of all requests that were started, since open */
     uint64_t n_reused_tokens;      /* of these, not computed again */
@@ -476,13 +477,17 @@ struct vinci_request;
 
 VINCI_API void vinci_request_options_init(struct vinci_request_options *options);
 
-/* Queues the request; vinci_engine_step does the work. */
+/* Queues the request; vinci_engine_step does the work. May be called from any thread. */
 VINCI_API enum vinci_status vinci_request_submit(struct vinci_request **out,
                                                  struct vinci_engine *engine,
                                                  const struct vinci_request_options *options,
                                                  struct vinci_error *err);
 /* Takes effect within one step; may be called from any thread. */
 VINCI_API void vinci_request_cancel(struct vinci_request *request);
+/* Holds the request, or lets it go on: steps leave it out, others take its turns, and its memory
+ * too if they need it (it is computed again then). What it generates stays the same. May be called
+ * from any thread, and from its on_token. */
+VINCI_API void vinci_request_pause(struct vinci_request *request, bool paused);
 VINCI_API bool vinci_request_done(const struct vinci_request *request);
 VINCI_API void vinci_request_result(const struct vinci_request *request,
                                     struct vinci_request_result *result);
@@ -527,6 +532,12 @@ VINCI_API enum vinci_status vinci_devices(struct vinci_device_info **devices, si
                                           enum vinci_status *npu_status,
                                           struct vinci_error *npu_reason, struct vinci_error *err);
 
+/* What of CANN is installed, for a report: lines of two words, "folder PATH", "version TEXT",
+ * "library PATH" for each library that would be used, "missing NAME" for each function that vinci
+ * would use if it were there. Nothing is started. Freed with vinci_free. NO_DEVICE: no CANN. */
+VINCI_API enum vinci_status vinci_cann_describe(char **text, const struct vinci_cann_places *cann,
+                                                struct vinci_error *err);
+
 /* What an Ascend 910B3 could do at best in a decode step of n_seqs sequences with n_ctx positions
  * each: an estimate from bytes, operations and launches, no measurement (docs/ascend.md). */
 struct vinci_npu_estimate {
@@ -546,8 +557,10 @@ VINCI_API enum vinci_status vinci_npu_estimate(struct vinci_npu_estimate *out, c
 
 struct vinci_check; /* a device, opened to be checked */
 
-/* device NULL or "cpu"; "npu:0". n_threads 0: one a core. */
+/* device NULL or "cpu"; "npu:0", and `cann` (may be NULL) as for an engine. n_threads of a CPU, 0:
+ * one a core. */
 VINCI_API enum vinci_status vinci_check_open(struct vinci_check **out, const char *device,
+                                             const struct vinci_cann_places *cann,
                                              uint32_t n_threads, struct vinci_error *err);
 VINCI_API void vinci_check_close(struct vinci_check *check);
 
@@ -563,6 +576,8 @@ struct vinci_check_network {
     uint32_t n_compared;      /* parameters whose derivative was measured */
     double gradient_error;    /* the largest difference, relative to the largest derivative */
     double gradient_tolerance;
+    double cpu_error; /* of an NPU: the largest difference of any parameter's derivative from this
+                         machine's CPU, relative to the largest; 0 of a CPU */
     bool gradients_agree;
     double forward_seconds, backward_seconds;
 };
@@ -580,7 +595,8 @@ enum vinci_check_type {
 
 /* `repeat` products of two n x n matrices (n a multiple of 32) after one that is not counted. A CPU
  * has the right operand in the type and the left in float, as a model's weights and activations; in
- * int8 both, with a scale a block of 32. */
+ * int8 both, with a scale a block of 32. An NPU has both in the type, in int8 with one scale each,
+ * and results in the type (bf16 of int8). */
 struct vinci_check_product {
     uint32_t n, repeat;
     double seconds;               /* all of them */

@@ -413,6 +413,7 @@ enum { HEAD_DIM = 64, ATTENTION_ROWS = 64, TILES_A_PIECE = 16 };
 struct attention_bench {
     struct bench *b;
     attention_tile_fn *fn;
+    kv_expand_fn *expand; /* of Q8_0, before fn; or NULL */
     size_t n_rows, tile_bytes, n_tiles;
 };
 
@@ -422,6 +423,7 @@ static void run_attention(void *ctx, unsigned thread)
     const float *q[ATTENTION_ROWS];
     uint8_t begin[ATTENTION_ROWS], end[ATTENTION_ROWS];
     struct attention_state states[ATTENTION_ROWS];
+    _Alignas(64) float expanded[2 * KV_TILE * HEAD_DIM];
     for (size_t r = 0; r < a->n_rows; r++) {
         q[r] = a->b->x + (thread * ATTENTION_ROWS + r) * HEAD_DIM;
         begin[r] = 0, end[r] = KV_TILE;
@@ -442,19 +444,24 @@ static void run_attention(void *ctx, unsigned thread)
                                                .end = end,
                                                .states = states,
                                                .next_k = tile + 2 * a->tile_bytes};
+            if (a->expand) {
+                a->expand(tile, HEAD_DIM, args.next_k, expanded);
+                args.k = expanded, args.v = expanded + KV_TILE * HEAD_DIM, args.next_k = NULL;
+            }
             a->fn(&args);
         }
 }
 
 static void bench_attention(struct bench *b, const char *name, enum dtype dtype,
-                            attention_tile_fn *fn)
+                            attention_tile_fn *fn, kv_expand_fn *expand)
 {
     static const size_t n_rows[] = {1, 8, 64};
-    size_t element = dtype == DTYPE_F16 ? 2 : 4;
+    size_t tile_bytes = expand ? kv_q8_0_tile_bytes(HEAD_DIM)
+                               : kv_tile_elements(HEAD_DIM) * (dtype == DTYPE_F16 ? 2 : 4);
     fill_arena(b, dtype);
     for (size_t i = 0; i < sizeof n_rows / sizeof *n_rows; i++) {
-        size_t r = n_rows[i], tile_bytes = kv_tile_elements(HEAD_DIM) * element;
-        struct attention_bench a = {b, fn, r, tile_bytes, ARENA_BYTES / (2 * tile_bytes)};
+        size_t r = n_rows[i];
+        struct attention_bench a = {b, fn, expand, r, tile_bytes, ARENA_BYTES / (2 * tile_bytes)};
         if (r > 8) a.n_tiles /= 8;
         char what[32];
         snprintf(what, sizeof what, "%zu row%s", r, r > 1 ? "s" : "");
@@ -565,9 +572,12 @@ static void bench_level(struct bench *b, const struct cpu_kernels *k)
                          linears[i].strided);
     }
     snprintf(name, sizeof name, "%s f16_attention_tile", k->isa);
-    if (strstr(name, b->filter)) bench_attention(b, name, DTYPE_F16, k->f16_attention_tile);
+    if (strstr(name, b->filter)) bench_attention(b, name, DTYPE_F16, k->f16_attention_tile, NULL);
     snprintf(name, sizeof name, "%s f32_attention_tile", k->isa);
-    if (strstr(name, b->filter)) bench_attention(b, name, DTYPE_F32, k->f32_attention_tile);
+    if (strstr(name, b->filter)) bench_attention(b, name, DTYPE_F32, k->f32_attention_tile, NULL);
+    snprintf(name, sizeof name, "%s q8_0_kv_expand, f32_attention_tile", k->isa);
+    if (strstr(name, b->filter)) /* random bytes of F16: no scale is denormal */
+        bench_attention(b, name, DTYPE_F16, k->f32_attention_tile, k->q8_0_kv_expand);
     bench_small(b, k);
 }
 

@@ -44,6 +44,11 @@ enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, co
     return vinci_engine_open(engine, &options, err);
 }
 
+struct vinci_cann_places npu_places(void)
+{
+    return (struct vinci_cann_places){.home = simulator()};
+}
+
 void npu_counters(struct npu_sim_counters *counters)
 {
     void (*read)(struct npu_sim_counters *) = NULL;

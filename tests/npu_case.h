@@ -10,6 +10,9 @@ enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, co
                              enum vinci_npu_dtype dtype, uint32_t n_seqs, uint32_t n_batch,
                              struct vinci_error *err);
 
+/* Where the simulator is. */
+struct vinci_cann_places npu_places(void);
+
 void npu_counters(struct npu_sim_counters *counters);
 uint64_t npu_violations(void);
 

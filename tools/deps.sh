@@ -4,7 +4,8 @@
 # shellcheck shell=sh
 
 # kind, how to see that it is there, its packages on Debian and Ubuntu, and on openEuler, CentOS and
-# Fedora. cc: a compiler that links a program; pc:NAME: pkg-config knows it; else a program's name.
+# Fedora. cc: a compiler that links a program; pc:NAME: pkg-config knows it; js:NAME: a library of the
+# web page (tools/web-to-c); else a program's name.
 dependencies()
 {
     cat <<'END'
@@ -15,20 +16,17 @@ build pc:libpcre2-8   libpcre2-dev    pcre2-devel
 build pc:jansson      libjansson-dev  jansson-devel
 build pc:yajl         libyajl-dev     yajl-devel
 build pc:hwloc        libhwloc-dev    hwloc-devel
-<<<<<<< HEAD
 build pc:libcurl      libcurl4-openssl-dev libcurl-devel
+build pc:libcrypto    libssl-dev      openssl-devel
 build pc:libedit      libedit-dev     libedit-devel
 build pc:libmicrohttpd libmicrohttpd-dev libmicrohttpd-devel
 extra pc:md4c         libmd4c-dev     md4c-devel
 extra pc:librsvg-2.0  librsvg2-dev    librsvg2-devel
+extra js:marked       libjs-marked    -
+extra js:highlight    libjs-highlight.js -
+extra js:katex        libjs-katex,fonts-katex -
 test  pc:cmocka       libcmocka-dev   libcmocka-devel
 test  xgettext        gettext         gettext
-=======
-build pc:libcrypto  libssl-dev      openssl-devel
-build pc:libedit      libedit-dev     libedit-devel
-extra pc:md4c         libmd4c-dev     md4c-devel
-test  pc:cmocka       libcmocka-dev   libcmocka-devel
->>>>>>> 9a24c23 (vinci pull, verify and models: fetch from hubs, resumed and verified)
 END
 }
 
@@ -42,6 +40,7 @@ is_there()
     case $1 in
     cc) echo 'int main(void) { return 0; }' | ${CC:-cc} -x c -o /dev/null - 2>/dev/null ;;
     pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+    js:*) sh tools/web-to-c --has "${1#js:}" ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }
@@ -63,7 +62,7 @@ missing_packages()
         */dnf | */yum) echo "$rpm" ;;
         *) echo "$debian" ;;
         esac
-    done | tr ',\n' '  '
+    done | grep -vx - | tr ',\n' '  '
 }
 
 # CentOS and its kin keep some development packages in a repository that is not enabled.

@@ -2,6 +2,7 @@
 #include "base/prefetch.h"
 
 #include "base/buf.h"
+#include "base/topology.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -50,6 +51,7 @@ static void *prefetch_main(void *arg)
     struct prefetch *p = arg;
     struct sched_param param = {0};
     pthread_setschedparam(pthread_self(), SCHED_IDLE, &param);
+    topology_interleave_thread();
     while (!atomic_load(&p->quit) && fetch_piece(p, atomic_fetch_add(&p->next, 1))) {}
     return NULL;
 }

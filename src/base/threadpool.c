@@ -27,6 +27,7 @@ struct threadpool {
     parallel_fn *fn;
     void *ctx;
     size_t n, grain;
+    size_t shares; /* 0: pieces of `grain`; else a piece is this part of what is left, >= grain */
     _Alignas(64) atomic_size_t next;
     _Alignas(64) atomic_ullong state; /* see below */
     _Alignas(64) pthread_mutex_t mutex;
@@ -53,11 +54,16 @@ static inline void cpu_relax(void)
 
 static void take_pieces(struct threadpool *pool, unsigned thread)
 {
-    for (;;) {
-        size_t begin = atomic_fetch_add_explicit(&pool->next, pool->grain, memory_order_relaxed);
-        if (begin >= pool->n) return;
-        size_t end = pool->n - begin < pool->grain ? pool->n : begin + pool->grain;
-        pool->fn(pool->ctx, begin, end, thread);
+    size_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+    while (begin < pool->n) {
+        size_t left = pool->n - begin, piece = pool->shares ? left / pool->shares : 0;
+        if (piece < pool->grain) piece = pool->grain;
+        if (piece > left) piece = left;
+        if (!atomic_compare_exchange_weak_explicit(&pool->next, &begin, begin + piece,
+                                                   memory_order_relaxed, memory_order_relaxed))
+            continue;
+        pool->fn(pool->ctx, begin, begin + piece, thread);
+        begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
     }
 }
 
@@ -180,19 +186,14 @@ unsigned threadpool_n_threads(const struct threadpool *pool)
     return pool ? pool->n_workers + 1 : 1;
 }
 
-void parallel_for(struct threadpool *pool, size_t n, size_t grain, parallel_fn *fn, void *ctx)
+static void run_loop(struct threadpool *pool, size_t n, size_t grain, size_t shares,
+                     parallel_fn *fn, void *ctx)
 {
-    if (n == 0) return;
-    if (grain == 0) grain = 1;
-    if (!pool || pool->n_workers == 0 || n <= grain) {
-        for (size_t begin = 0; begin < n; begin += grain)
-            fn(ctx, begin, n - begin < grain ? n : begin + grain, 0);
-        return;
-    }
     pool->fn = fn;
     pool->ctx = ctx;
     pool->n = n;
     pool->grain = grain;
+    pool->shares = shares;
     atomic_store(&pool->next, 0);
     unsigned long long loop = LOOP(atomic_load(&pool->state)) + 1;
     atomic_store(&pool->state,
@@ -205,4 +206,24 @@ void parallel_for(struct threadpool *pool, size_t n, size_t grain, parallel_fn *
         else sched_yield(); /* more threads than processors: let the others run */
         state = atomic_load(&pool->state);
     }
+}
+
+void parallel_for(struct threadpool *pool, size_t n, size_t grain, parallel_fn *fn, void *ctx)
+{
+    if (grain == 0) grain = 1;
+    if (pool && pool->n_workers > 0 && n > grain) {
+        run_loop(pool, n, grain, 0, fn, ctx);
+        return;
+    }
+    for (size_t begin = 0; begin < n; begin += grain)
+        fn(ctx, begin, n - begin < grain ? n : begin + grain, 0);
+}
+
+void parallel_for_shrinking(struct threadpool *pool, size_t n, size_t least, parallel_fn *fn,
+                            void *ctx)
+{
+    if (least == 0) least = 1;
+    if (pool && pool->n_workers > 0 && n > least)
+        run_loop(pool, n, least, 4 * (size_t)threadpool_n_threads(pool), fn, ctx);
+    else if (n > 0) fn(ctx, 0, n, 0);
 }

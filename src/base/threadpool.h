@@ -27,4 +27,10 @@ typedef void parallel_fn(void *ctx, size_t begin, size_t end, unsigned thread);
  * take one after the other; returns when all are done. One caller at a time; not reentrant. */
 void parallel_for(struct threadpool *pool, size_t n, size_t grain, parallel_fn *fn, void *ctx);
 
+/* The same in pieces that begin large and end small, at least `least` items (but the last): few
+ * beginnings for work that reads memory in order, and an even end. On one thread it is one piece.
+ */
+void parallel_for_shrinking(struct threadpool *pool, size_t n, size_t least, parallel_fn *fn,
+                            void *ctx);
+
 #endif

@@ -119,6 +119,18 @@ static enum vinci_status load(hwloc_topology_t *topology, struct vinci_error *er
     return fail(err, VINCI_FAILED, "the machine's topology cannot be read");
 }
 
+static unsigned count_nodes(hwloc_topology_t topology, const struct cpu_set_list *cpus)
+{
+    hwloc_bitmap_t nodes = hwloc_bitmap_alloc();
+    for (unsigned i = 0; nodes && i < cpus->n; i++) {
+        hwloc_obj_t cpu = hwloc_get_pu_obj_by_os_index(topology, cpus->cpus[i]);
+        if (cpu && cpu->nodeset) hwloc_bitmap_or(nodes, nodes, cpu->nodeset);
+    }
+    int n = nodes ? hwloc_bitmap_weight(nodes) : 0;
+    hwloc_bitmap_free(nodes);
+    return n > 0 ? (unsigned)n : 1;
+}
+
 enum vinci_status topology_cpus(struct cpu_set_list *out, const char *list, struct vinci_error *err)
 {
     hwloc_topology_t topology = NULL;
@@ -128,6 +140,7 @@ enum vinci_status topology_cpus(struct cpu_set_list *out, const char *list, stru
     if (list) status = add_listed(out, topology, list, err);
     else if (!add_cores(out, topology, true))
         status = fail_memory(err, 64, "the list of processors");
+    out->n_nodes = count_nodes(topology, out);
     hwloc_topology_destroy(topology);
     if (status == VINCI_OK && out->n == 0 && !add_cpu(out, 0))
         status = fail_memory(err, 64, "the list of processors");
@@ -139,6 +152,40 @@ void topology_cpus_free(struct cpu_set_list *cpus)
 {
     free(cpus->cpus);
     *cpus = (struct cpu_set_list){0};
+}
+
+/* data NULL: what the thread touches. */
+static void interleave(void *data, size_t n_bytes)
+{
+    hwloc_topology_t topology = NULL;
+    struct vinci_error err;
+    if (load(&topology, &err) != VINCI_OK) return;
+    hwloc_bitmap_t cpus = hwloc_bitmap_alloc(), nodes = hwloc_bitmap_alloc();
+    hwloc_const_cpuset_t allowed = hwloc_topology_get_allowed_cpuset(topology);
+    if (cpus && nodes) {
+        if (hwloc_get_cpubind(topology, cpus, HWLOC_CPUBIND_PROCESS) != 0)
+            hwloc_bitmap_copy(cpus, allowed);
+        hwloc_cpuset_to_nodeset(topology, cpus, nodes);
+        if (hwloc_bitmap_weight(nodes) > 1 && data)
+            hwloc_set_area_membind(topology, data, n_bytes, nodes, HWLOC_MEMBIND_INTERLEAVE,
+                                   HWLOC_MEMBIND_BYNODESET);
+        else if (hwloc_bitmap_weight(nodes) > 1)
+            hwloc_set_membind(topology, nodes, HWLOC_MEMBIND_INTERLEAVE,
+                              HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_BYNODESET);
+    }
+    hwloc_bitmap_free(cpus);
+    hwloc_bitmap_free(nodes);
+    hwloc_topology_destroy(topology);
+}
+
+void topology_interleave(void *data, size_t n_bytes)
+{
+    if (data && n_bytes > 0) interleave(data, n_bytes);
+}
+
+void topology_interleave_thread(void)
+{
+    interleave(NULL, 0);
 }
 
 /* Processors that Linux names by numbers only: "CPU implementer" and "CPU part" of /proc/cpuinfo.

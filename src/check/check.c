@@ -10,20 +10,48 @@
 #include "base/clock.h"
 #include "base/random.h"
 
+#include "device/device.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum vinci_status vinci_check_open(struct vinci_check **out, const char *device, uint32_t n_threads,
+/* Quoted publicly, not measured: F16 and BF16 operations/s, bytes/s of the memory. */
+static const struct {
+    const char *name;
+    double half_peak, bandwidth;
+} chips[] = {{"Ascend910B3", 313e12, 1.6e12}};
+
+static void find_published(struct vinci_check *check)
+{
+    for (size_t i = 0; i < sizeof chips / sizeof *chips; i++) {
+        if (strcmp(chips[i].name, check->device->name) != 0) continue;
+        check->published_peak[VINCI_CHECK_F16] = chips[i].half_peak;
+        check->published_peak[VINCI_CHECK_BF16] = chips[i].half_peak;
+        check->published_bandwidth = chips[i].bandwidth;
+    }
+}
+
+enum vinci_status vinci_check_open(struct vinci_check **out, const char *device,
+                                   const struct vinci_cann_places *cann, uint32_t n_threads,
                                    struct vinci_error *err)
 {
     *out = NULL;
-    if (device && strcmp(device, "cpu") != 0)
+    int32_t npu = device ? npu_device_id(device) : -1;
+    if (device && npu < 0 && strcmp(device, "cpu") != 0)
         return fail(err, VINCI_NO_DEVICE,
-                    "device '%s': expected \"cpu\"; 'vinci devices' lists them", device);
+                    "device '%s': expected \"cpu\" or \"npu:0\"; 'vinci devices' lists them",
+                    device);
     struct vinci_check *check = array_new_zero(1, sizeof *check);
     if (!check) return fail_memory(err, sizeof *check, "the check");
-    enum vinci_status status = cpu_dense_create(&check->device, n_threads, NULL, err);
+    struct dense_device *cpu = NULL;
+    enum vinci_status status = cpu_dense_create(&cpu, n_threads, NULL, err);
+    if (npu < 0) check->device = cpu;
+    else check->cpu = cpu;
+    if (status == VINCI_OK && npu >= 0)
+        status = npu_dense_create(&check->device, npu,
+                                  cann ? cann : &(const struct vinci_cann_places){0}, err);
+    if (status == VINCI_OK) find_published(check);
     if (status != VINCI_OK) vinci_check_close(check);
     else *out = check;
     return status;
@@ -33,6 +61,7 @@ void vinci_check_close(struct vinci_check *check)
 {
     if (!check) return;
     if (check->device) check->device->ops->destroy(check->device);
+    if (check->cpu) check->cpu->ops->destroy(check->cpu);
     free(check);
 }
 
@@ -57,6 +86,7 @@ struct trained {
     struct dense *sums[NETWORK_LAYERS];       /* x W^T + b */
     struct dense *hidden[NETWORK_LAYERS - 1]; /* after ReLU and dropout */
     struct dense *d_sums[NETWORK_LAYERS];     /* derivative of the loss by sums */
+    struct dense *d_hidden[NETWORK_LAYERS - 1];
     struct dense *d_weights[NETWORK_LAYERS], *d_biases[NETWORK_LAYERS];
     struct dense *truth; /* one-hot labels */
 };
@@ -90,6 +120,7 @@ static enum vinci_status layer_create(struct dense_device *device, struct traine
     if (l == NETWORK_LAYERS - 1) return status;
     if (!status) status = put(device, &t->keep[l], n, n_out, network->keep[l], err);
     if (!status) status = put(device, &t->hidden[l], n, n_out, NULL, err);
+    if (!status) status = put(device, &t->d_hidden[l], n, n_out, NULL, err);
     return status;
 }
 
@@ -125,8 +156,7 @@ static void backward(struct dense_device *device, struct trained *t)
 {
     const struct dense_ops *ops = device->ops;
     const int last = NETWORK_LAYERS - 1;
-    ops->copy(device, t->sums[last], t->d_sums[last]);
-    ops->softmax(device, t->d_sums[last]);
+    ops->softmax(device, t->sums[last], t->d_sums[last]);
     ops->subtract(device, t->d_sums[last], t->truth);
     ops->scale(device, t->d_sums[last], 1.0f / NETWORK_BATCH);
     for (int l = last; l >= 0; l--) {
@@ -134,9 +164,9 @@ static void backward(struct dense_device *device, struct trained *t)
                     t->d_weights[l]);
         ops->sum_rows(device, t->d_sums[l], t->d_biases[l]);
         if (l == 0) continue;
-        ops->matmul(device, t->d_sums[l], false, t->weights[l], false, t->d_sums[l - 1]);
-        ops->multiply(device, t->d_sums[l - 1], t->keep[l - 1]);
-        ops->relu_backward(device, t->sums[l - 1], t->d_sums[l - 1]);
+        ops->matmul(device, t->d_sums[l], false, t->weights[l], false, t->d_hidden[l - 1]);
+        ops->multiply(device, t->d_hidden[l - 1], t->keep[l - 1]);
+        ops->relu_backward(device, t->sums[l - 1], t->d_hidden[l - 1], t->d_sums[l - 1]);
     }
 }
 
@@ -175,26 +205,64 @@ static void compare(const struct network *network, uint32_t layer, bool bias, co
     }
 }
 
-static void evaluate(struct dense_device *device, struct trained *t, const struct network *network,
-                     float *floats, uint64_t seed, struct vinci_check_network *out)
+/* The whole gradient, layer by layer: weights, biases. */
+static void read_gradient(struct dense_device *device, struct trained *t, float *gradient)
+{
+    for (int l = 0; l < NETWORK_LAYERS; l++) {
+        device->ops->read(device, t->d_weights[l], gradient);
+        gradient += (size_t)network_sizes[l + 1] * network_sizes[l];
+        device->ops->read(device, t->d_biases[l], gradient);
+        gradient += network_sizes[l + 1];
+    }
+}
+
+/* One forward and backward pass: outputs [NETWORK_BATCH, 10] and the gradient, and how long. */
+static enum vinci_status train(struct dense_device *device, const struct network *network,
+                               float *outputs, float *gradient, double seconds[2],
+                               struct vinci_error *err)
+{
+    struct trained trained = {0};
+    enum vinci_status status = trained_create(device, &trained, network, err);
+    /* The first pass pays for what a device does once; the second is timed. */
+    for (int pass = 0; status == VINCI_OK && pass < 2; pass++) {
+        double start = seconds_now();
+        forward(device, &trained);
+        status = device->ops->wait(device, err);
+        seconds[0] = seconds_now() - start;
+        if (status != VINCI_OK) break;
+        start = seconds_now();
+        backward(device, &trained);
+        status = device->ops->wait(device, err);
+        seconds[1] = seconds_now() - start;
+    }
+    if (status == VINCI_OK) {
+        device->ops->read(device, trained.sums[NETWORK_LAYERS - 1], outputs);
+        read_gradient(device, &trained, gradient);
+        status = device->ops->wait(device, err);
+    }
+    trained_release(device, &trained);
+    return status;
+}
+
+static void evaluate(const struct network *network, const float *outputs, const float *gradient,
+                     uint64_t seed, struct vinci_check_network *out)
 {
     const uint32_t n_out = network_sizes[NETWORK_LAYERS];
     double sum = 0, worst = 0, largest = 0;
-    device->ops->read(device, t->sums[NETWORK_LAYERS - 1], floats);
-    out->output_min = out->output_max = (double)floats[0];
+    out->output_min = out->output_max = (double)outputs[0];
     for (size_t i = 1; i < NETWORK_BATCH * n_out; i++) {
-        out->output_min = fmin(out->output_min, (double)floats[i]);
-        out->output_max = fmax(out->output_max, (double)floats[i]);
+        out->output_min = fmin(out->output_min, (double)outputs[i]);
+        out->output_max = fmax(out->output_max, (double)outputs[i]);
     }
-    out->loss = cross_entropy(floats, network->labels, n_out);
+    out->loss = cross_entropy(outputs, network->labels, n_out);
     out->reference_loss = network_loss(network, NULL);
+    for (size_t i = 0; i < out->n_params; i++) sum += fabs((double)gradient[i]);
     for (uint32_t l = 0; l < NETWORK_LAYERS; l++) {
         for (int bias = 0; bias < 2; bias++) {
             size_t n = network_sizes[l + 1] * (bias ? 1 : network_sizes[l]);
-            device->ops->read(device, bias ? t->d_biases[l] : t->d_weights[l], floats);
-            for (size_t i = 0; i < n; i++) sum += fabs((double)floats[i]);
-            compare(network, l, bias, floats, n, random_u64(seed, 300 + 2 * l + (uint64_t)bias),
+            compare(network, l, bias, gradient, n, random_u64(seed, 300 + 2 * l + (uint64_t)bias),
                     &worst, &largest, &out->n_compared);
+            gradient += n;
         }
     }
     out->mean_abs_gradient = sum / out->n_params;
@@ -204,36 +272,47 @@ static void evaluate(struct dense_device *device, struct trained *t, const struc
                            fabs(out->loss - out->reference_loss) <= GRADIENT_TOLERANCE;
 }
 
+/* Every parameter's derivative against that of this machine's processor. */
+static void compare_with_cpu(const float *gradient, const float *cpu,
+                             struct vinci_check_network *out)
+{
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < out->n_params; i++) {
+        double error = fabs((double)gradient[i] - (double)cpu[i]);
+        if (!(error <= worst)) worst = error;
+        largest = fmax(largest, fabs((double)cpu[i]));
+    }
+    out->cpu_error = worst / largest;
+    out->gradients_agree = out->gradients_agree && out->cpu_error <= GRADIENT_TOLERANCE;
+}
+
 enum vinci_status vinci_check_network(struct vinci_check *check, uint64_t seed,
                                       struct vinci_check_network *out, struct vinci_error *err)
 {
-    struct dense_device *device = check->device;
     struct network network = {0};
-    struct trained trained = {0};
+    double seconds[2] = {0}, cpu_seconds[2];
     *out = (struct vinci_check_network){
         .n_layers = NETWORK_LAYERS, .n_batch = NETWORK_BATCH, .n_params = network_n_params()};
     memcpy(out->sizes, network_sizes, sizeof out->sizes);
     enum vinci_status status = network_create(&network, seed, err);
-    float *floats = array_new(256 * 256, sizeof *floats);
-    if (status == VINCI_OK && !floats) status = fail_memory(err, 256 * 256 * 4, "the gradients");
-    if (status == VINCI_OK) status = trained_create(device, &trained, &network, err);
-    /* The first pass pays for what a device does once; the second is timed. */
-    for (int pass = 0; status == VINCI_OK && pass < 2; pass++) {
-        double start = seconds_now();
-        forward(device, &trained);
-        status = device->ops->wait(device, err);
-        out->forward_seconds = seconds_now() - start;
-        if (status != VINCI_OK) break;
-        start = seconds_now();
-        backward(device, &trained);
-        status = device->ops->wait(device, err);
-        out->backward_seconds = seconds_now() - start;
+    size_t n_outputs = (size_t)NETWORK_BATCH * network_sizes[NETWORK_LAYERS];
+    float *outputs = array_new(n_outputs, sizeof *outputs);
+    float *gradients = array_new((size_t)2 * out->n_params, sizeof *gradients);
+    if (status == VINCI_OK && (!outputs || !gradients))
+        status = fail_memory(err, out->n_params * sizeof *gradients, "the gradients");
+    if (status == VINCI_OK && check->cpu)
+        status = train(check->cpu, &network, outputs, gradients + out->n_params, cpu_seconds, err);
+    if (status == VINCI_OK)
+        status = train(check->device, &network, outputs, gradients, seconds, err);
+    if (status == VINCI_OK) {
+        evaluate(&network, outputs, gradients, seed, out);
+        if (check->cpu) compare_with_cpu(gradients, gradients + out->n_params, out);
+        out->forward_seconds = seconds[0];
+        out->backward_seconds = seconds[1];
     }
-    if (status == VINCI_OK) evaluate(device, &trained, &network, floats, seed, out);
-    if (status == VINCI_OK) status = device->ops->wait(device, err);
-    trained_release(device, &trained);
     network_release(&network);
-    free(floats);
+    free(outputs);
+    free(gradients);
     return status;
 }
 
@@ -256,8 +335,9 @@ static float *random_matrix(float *out, uint32_t n, uint64_t seed)
     return out;
 }
 
-/* A few rows of c against double precision. Rounding errors of n terms add up like a random walk:
- * sqrt(n) roundings, and 8 times that are not to be had by chance. */
+/* A few rows of c against double precision. Rounding errors of n terms add up like a random walk,
+ * as their sum does: 8 times one's are not to be had by chance. Sums in float32 round at each of n
+ * steps besides. */
 static void verify_product(struct dense_device *device, struct product *p, uint32_t n,
                            double rounding, struct vinci_check_product *out)
 {
@@ -277,7 +357,7 @@ static void verify_product(struct dense_device *device, struct product *p, uint3
         }
     }
     out->error = worst / largest;
-    out->agrees = out->error <= 8 * rounding;
+    out->agrees = out->error <= 8 * rounding + sqrt((double)n) * 0x1p-24;
 }
 
 static enum vinci_status product_create(struct vinci_check *check, struct product *p,
@@ -316,11 +396,12 @@ enum vinci_status vinci_check_product(struct vinci_check *check, enum vinci_chec
     enum vinci_status status = samples ? VINCI_OK : fail_memory(err, repeat * 8, "the samples");
     if (status == VINCI_OK) status = product_create(check, &p, types[type].dtype, n, err);
     for (uint32_t i = 0; status == VINCI_OK && i <= repeat; i++) {
-        double start = seconds_now();
+        device->ops->mark(device);
         device->ops->matmul(device, p.a, false, p.b, true, p.c);
+        device->ops->mark(device);
         status = device->ops->wait(device, err);
-        if (i == 0) continue;
-        samples[i - 1] = seconds_now() - start;
+        if (i == 0 || status != VINCI_OK) continue;
+        samples[i - 1] = device->ops->seconds(device);
         out->seconds += samples[i - 1];
     }
     if (status == VINCI_OK) {
@@ -358,18 +439,20 @@ enum vinci_status vinci_check_bandwidth(struct vinci_check *check, uint64_t n_by
     double *samples[KINDS] = {NULL};
     enum vinci_status status = device->ops->create(device, &a, n_rows, COLS, DTYPE_F32, err);
     if (status == VINCI_OK) status = device->ops->create(device, &b, n_rows, COLS, DTYPE_F32, err);
-    float *host = array_new_zero(n_rows * COLS, sizeof *host);
+    float *host = device->ops->host_create(device, n_rows * COLS * sizeof *host);
+    if (host) memset(host, 0, n_rows * COLS * sizeof *host);
     for (int k = 0; k < KINDS; k++) samples[k] = array_new(repeat, sizeof(double));
     if (status == VINCI_OK && (!host || !samples[0] || !samples[1] || !samples[2]))
         status = fail_memory(err, n_rows * COLS * sizeof *host, "the bandwidth's measurement");
     for (uint32_t i = 0; status == VINCI_OK && i <= repeat; i++) {
         for (int k = 0; status == VINCI_OK && k < KINDS; k++) {
-            double start = seconds_now();
+            device->ops->mark(device);
             if (k == 0) device->ops->write(device, a, host);
             else if (k == 1) device->ops->copy(device, a, b);
             else device->ops->read(device, b, host);
+            device->ops->mark(device);
             status = device->ops->wait(device, err);
-            if (i > 0) samples[k][i - 1] = seconds_now() - start;
+            if (i > 0 && status == VINCI_OK) samples[k][i - 1] = device->ops->seconds(device);
         }
     }
     if (status == VINCI_OK) {
@@ -382,6 +465,6 @@ enum vinci_status vinci_check_bandwidth(struct vinci_check *check, uint64_t n_by
     device->ops->release(device, a);
     device->ops->release(device, b);
     for (int k = 0; k < KINDS; k++) free(samples[k]);
-    free(host);
+    device->ops->host_release(device, host);
     return status;
 }

@@ -6,6 +6,7 @@
 
 struct vinci_check {
     struct dense_device *device;
+    struct dense_device *cpu;                 /* beside an NPU, for comparison; else NULL */
     double published_peak[VINCI_CHECK_TYPES]; /* operations/s, 0: not published */
     double published_bandwidth;               /* bytes/s of the device's memory */
 };

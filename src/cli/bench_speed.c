@@ -401,6 +401,22 @@ static void measure_peak(struct limits *limits, json_t *root)
                                   limits_best(limits, LIMIT_INT8)));
 }
 
+/* Of the engine: keys, values and activations, beside the pages of the files. The measurement of
+ * the limits has given its memory back. */
+static void print_memory(const struct report *report, const struct loaded_model *loaded)
+{
+    struct memory_use memory;
+    struct vinci_engine_info info;
+    char own[16], kv[16];
+    uint64_t file_bytes = vinci_engine_model(loaded->engine)->file_bytes;
+    memory_use_now(&memory);
+    vinci_engine_info(loaded->engine, &info);
+    fprintf(report->table,
+            _("memory   %s beyond the files, %.1f %% of theirs; KV cache %s at most\n"),
+            format_bytes(memory.own, own), 100 * (double)memory.own / (double)file_bytes,
+            format_bytes(info.kv_bytes_peak, kv));
+}
+
 static enum vinci_status run_matrix(const struct speed_args *args, struct speed_model *model,
                                     struct limits *limits, struct report *report,
                                     struct vinci_error *err)
@@ -482,5 +498,6 @@ enum vinci_status speed_run(const struct speed_args *args, struct speed_model *m
         status = run_matrix(args, model, limits, &report, err);
     limits_close(limits);
     free(files);
+    if (status == VINCI_OK && wants_matrix(args)) print_memory(&report, &model->loaded);
     return status;
 }

@@ -93,6 +93,9 @@ enum vinci_status chat_from_json(struct chat *chat, const char *json, size_t n, 
 /* A file that only its owner may read, in place of one that is there. */
 enum vinci_status chat_write_file(const char *path, const char *text, struct vinci_error *err);
 
+/* Whether that would work, before an hour of talk depends on it; the file stays as it is. */
+enum vinci_status chat_try_file(const char *path, struct vinci_error *err);
+
 /* --json: the turn as one object on a line. */
 enum vinci_status chat_turn_json(const struct chat *chat, char **json, struct vinci_error *err);
 

@@ -441,7 +441,9 @@ static enum vinci_status run_iterations(const struct program *program,
     if (args->model.use_fp16 && strcmp(info.device, "cpu") == 0)
         say(_("vinci: --use-fp16: on the CPU the weights stay in the file's formats and nothing "
               "changes; keys and values are %s\n"),
-            args->model.kv == VINCI_KV_F16 ? _("float16 already") : _("float32, as --kv asks"));
+            args->model.kv == VINCI_KV_F16   ? _("float16 already")
+            : args->model.kv == VINCI_KV_F32 ? _("float32, as --kv asks")
+                                             : _("Q8_0, as --kv asks"));
     print_head(record, &loaded, args, prompts, n);
     struct bench_options options = {.engine = loaded.engine,
                                     .prompts = prompts,

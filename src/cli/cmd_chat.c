@@ -271,6 +271,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (status == VINCI_OK) status = vinci_conversation_create(&chat.conversation, err);
     if (status == VINCI_OK) status = chat_apply_settings(chat.conversation, &chat.settings, err);
     if (status == VINCI_OK && args->load) status = load(&chat, args, err);
+    if (status == VINCI_OK && args->save) status = chat_try_file(args->save, err);
     if (status == VINCI_OK)
         status = chat_model_open(&chat.model, program, &args->model, args->replay, err);
     if (status == VINCI_OK && program->operand) {
@@ -279,9 +280,11 @@ static enum vinci_status run(const struct program *program, void *arguments,
         status = chat_input_open(&chat.input, program, err);
         if (status == VINCI_OK) status = session(&chat, args, err);
     }
-    if (args->save && chat.model.name[0] && (status == VINCI_OK || status == VINCI_CANCELLED)) {
-        enum vinci_status saved = save(&chat, args->save, err);
-        if (saved != VINCI_OK) status = saved;
+    if (args->save && chat.model.name[0]) { /* also what stood before something failed */
+        bool told = status != VINCI_OK && status != VINCI_CANCELLED;
+        struct vinci_error second = {0};
+        enum vinci_status saved = save(&chat, args->save, told ? &second : err);
+        if (saved != VINCI_OK && !told) status = saved;
     }
     chat_input_close(chat.input);
     chat_view_release(&chat.view);

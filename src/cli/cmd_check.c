@@ -5,6 +5,7 @@
 #include "base/lang.h"
 #include "bench/limits.h"
 #include "bench/samples.h"
+#include "cli/check_bundle.h"
 #include "cli/command.h"
 #include "cli/devices.h"
 #include "cli/lang.h"
@@ -18,13 +19,13 @@
 #include <string.h>
 
 struct check_args {
-    const char *device;
+    const char *device, *bundle;
     uint32_t threads, size;
     uint64_t seed;
     bool json;
 };
 
-enum { SIZES_MAX = 8, PRODUCT = 1024, PRODUCT_REPEAT = 10, SIZE = 2048 };
+enum { SIZES_MAX = 8, PRODUCT = 1024, PRODUCT_REPEAT = 10, CPU_SIZE = 2048, NPU_SIZE = 8192 };
 
 #define FIELD(name) .offset = offsetof(struct check_args, name)
 
@@ -34,9 +35,13 @@ static const struct option_row rows[] = {
      FIELD(device), COMPLETE_WORDS, "cpu|npu:0"},
     {"threads", 't', "N", N_("threads of the CPU; default: one a core"), OPTION_U32, FIELD(threads),
      .max = 4096},
-    {"size", 0, "N", N_("matrix products from 256 up to this size; default: 2048"), OPTION_U32,
-     FIELD(size), .min = 256, .max = 32768},
+    {"size", 0, "N", N_("matrix products from 256 up to this size; default: 2048, of an NPU 8192"),
+     OPTION_U32, FIELD(size), .min = 256, .max = 32768},
     {"seed", 0, "N", N_("same seed, same network; default: 0"), OPTION_U64, FIELD(seed)},
+    {"bundle", 0, "FILE",
+     N_("instead, write a report without secrets to send when something fails; - is standard "
+        "output"),
+     OPTION_TEXT, FIELD(bundle), COMPLETE_FILE},
     {"json", 0, NULL, N_("print one JSON object"), OPTION_FLAG, FIELD(json)},
     {0}};
 
@@ -45,12 +50,8 @@ static const struct option_group groups[] = {{N_("Check"), rows, 0}, {0}};
 static const struct command_example examples[] = {
     {"check", N_("the first NPU, or the CPU where there is none")},
     {"check --device cpu --json", N_("the CPU, for a program to read")},
+    {"check --bundle report.txt", N_("a report to send when something fails")},
     {0}};
-
-static void init(void *arguments)
-{
-    ((struct check_args *)arguments)->size = SIZE;
-}
 
 /* Everything that was measured. */
 struct findings {
@@ -63,6 +64,11 @@ struct findings {
     struct vinci_check_bandwidth bandwidth;
     double limits[LIMIT_COUNT]; /* of the CPU: operations/s and bytes/s; 0: not measured */
 };
+
+static bool is_npu(const struct findings *f)
+{
+    return strcmp(f->device->id, "cpu") != 0;
+}
 
 static const char *const type_names[VINCI_CHECK_TYPES] = {"f32", "f16", "bf16", "int8"};
 
@@ -127,20 +133,21 @@ static enum vinci_status measure(struct vinci_check *check, const struct check_a
         status =
             vinci_check_product(check, VINCI_CHECK_F32, PRODUCT, PRODUCT_REPEAT, &f->product, err);
     if (status == VINCI_OK && interrupted()) status = stopped(err);
-    if (status == VINCI_OK) status = measure_products(check, args->size, f, err);
+    uint32_t size = args->size ? args->size : is_npu(f) ? NPU_SIZE : CPU_SIZE;
+    if (status == VINCI_OK) status = measure_products(check, size, f, err);
     if (status == VINCI_OK)
         status =
             vinci_check_bandwidth(check, BANDWIDTH_BYTES, BANDWIDTH_REPEAT, &f->bandwidth, err);
     if (status == VINCI_OK && interrupted()) status = stopped(err);
-    if (status == VINCI_OK && strcmp(f->device->id, "cpu") == 0)
-        status = measure_limits(args, f, err);
+    if (status == VINCI_OK && !is_npu(f)) status = measure_limits(args, f, err);
     return status;
 }
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
-static void print_network(const struct vinci_check_network *n)
+static void print_network(const struct findings *f)
 {
+    const struct vinci_check_network *n = &f->network;
     print_field(_("network"), _("%u-%u-%u-%u, ReLU, dropout 0.1: %u parameters"), n->sizes[0],
                 n->sizes[1], n->sizes[2], n->sizes[3], n->n_params);
     print_field(_("forward"), _("[%u, %u] -> [%u, %u], outputs from %.3f to %.3f, %.3f ms"),
@@ -155,6 +162,9 @@ static void print_network(const struct vinci_check_network *n)
             ? _("agree with differences of the loss: %.1e of the largest, in %u parameters")
             : _("WRONG: %.1e of the largest away from differences of the loss, in %u parameters"),
         n->gradient_error, n->n_compared);
+    if (is_npu(f))
+        print_field("", _("%.1e of the largest from the CPU's, in all %u parameters"), n->cpu_error,
+                    n->n_params);
 }
 
 static void print_products(const struct findings *f)
@@ -210,10 +220,11 @@ static void print_memory(const struct findings *f)
     if (f->limits[LIMIT_READ] > 0)
         print_field(_("memory"), _("copying moves %.1f GB/s, reading alone %.1f GB/s"),
                     b->copy / 1e9, limit / 1e9);
-    else
+    else if (limit > 0)
         print_field(_("memory"), _("copying moves %.1f GB/s, %.0f %% of the data sheet's %.0f"),
                     b->copy / 1e9, 100 * b->copy / limit, limit / 1e9);
-    if (strcmp(f->device->id, "cpu") != 0)
+    else print_field(_("memory"), _("copying moves %.1f GB/s"), b->copy / 1e9);
+    if (is_npu(f))
         print_field(_("transfers"), _("%.1f GB/s to the device, %.1f GB/s back"),
                     b->to_device / 1e9, b->from_device / 1e9);
 }
@@ -230,6 +241,12 @@ static void print_verdict(const struct findings *f)
     const char *type = f->limits[LIMIT_INT8] > 0 ? "int8" : "bf16";
     int index = f->limits[LIMIT_INT8] > 0 ? VINCI_CHECK_INT8 : VINCI_CHECK_BF16;
     double share = best_share(f, index);
+    if (is_npu(f) && peak_of(f, index, &f->products[0][index]) == 0) {
+        print_field(_("verdict"), "%s",
+                    _("all results right; no published figures of this chip are known, so nothing "
+                      "is said about its speed"));
+        return;
+    }
     print_field(
         _("verdict"),
         share >= .5
@@ -247,8 +264,10 @@ static void print_readable(const struct findings *f)
     devices_print(&f->devices);
     print_field(_("checked"), "%s: %s", f->device->id, f->device->name);
     putchar('\n');
-    print_network(&f->network);
-    print_field(_("product"), _("%u times %u x %u in float32: %.4f s, %.3f ms each"),
+    print_network(f);
+    print_field(_("product"),
+                f->product.agrees ? _("%u times %u x %u in float32: %.4f s, %.3f ms each")
+                                  : _("%u times %u x %u in float32: %.4f s, %.3f ms each: WRONG"),
                 f->product.repeat, f->product.n, f->product.n, f->product.seconds,
                 1e3 * f->product.seconds / f->product.repeat);
     print_products(f);
@@ -271,14 +290,15 @@ static json_t *product_json(const struct findings *f, int type, const struct vin
 static json_t *network_json(const struct vinci_check_network *n)
 {
     return json_pack(
-        "{s:[IIII], s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:b, s:f, s:f}", "sizes",
+        "{s:[IIII], s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:b, s:f, s:f, s:f}", "sizes",
         (json_int_t)n->sizes[0], (json_int_t)n->sizes[1], (json_int_t)n->sizes[2],
         (json_int_t)n->sizes[3], "batch", (json_int_t)n->n_batch, "parameters",
         (json_int_t)n->n_params, "output_min", n->output_min, "output_max", n->output_max, "loss",
         n->loss, "reference_loss", n->reference_loss, "mean_abs_gradient", n->mean_abs_gradient,
         "compared", (json_int_t)n->n_compared, "gradient_error", n->gradient_error,
         "gradient_tolerance", n->gradient_tolerance, "gradients_agree", n->gradients_agree,
-        "forward_seconds", n->forward_seconds, "backward_seconds", n->backward_seconds);
+        "forward_seconds", n->forward_seconds, "backward_seconds", n->backward_seconds, "cpu_error",
+        n->cpu_error);
 }
 
 static enum vinci_status print_findings(const struct findings *f, struct vinci_error *err)
@@ -312,7 +332,14 @@ static enum vinci_status run(const struct program *program, void *arguments,
     enum vinci_status status = devices_open(&f->devices, program, err);
     if (status != VINCI_OK) goto cleanup;
     status = devices_choose(&f->devices, program, args->device, &f->device, err);
-    if (status == VINCI_OK) status = vinci_check_open(&check, f->device->id, args->threads, err);
+    if (status == VINCI_OK && args->bundle) {
+        status = bundle_write(args->bundle, program, &f->devices, f->device, args->threads, err);
+        if (status == VINCI_OK && strcmp(args->bundle, "-") != 0)
+            say(_("vinci: the report is in %s; read it before you send it\n"), args->bundle);
+        goto cleanup;
+    }
+    if (status == VINCI_OK)
+        status = vinci_check_open(&check, f->device->id, &program->cann, args->threads, err);
     if (status == VINCI_OK) status = measure(check, args, f, err);
     if (status == VINCI_OK && args->json) status = print_findings(f, err);
     else if (status == VINCI_OK) print_readable(f);
@@ -340,6 +367,5 @@ const struct command command_check = {
     .groups = groups,
     .examples = examples,
     .args_size = sizeof(struct check_args),
-    .init = init,
     .run = run,
 };

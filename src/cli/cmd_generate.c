@@ -253,6 +253,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
         status = loaded_model_tokenizer(&loaded, &args->model, err);
     if (status == VINCI_OK) status = read_prompt(args, &loaded, &ids, &n_ids, err);
     if (status != VINCI_OK) goto cleanup;
+    loaded_model_watch(&loaded, program);
 
     vinci_request_options_init(&options);
     options.prompt = ids;

@@ -43,6 +43,7 @@ static const struct option_row server_rows[] = {
     {"cors-origin", 0, "ORIGIN",
      N_("web pages that may ask from a browser, by commas, such as https://example.org; '*': all"),
      OPTION_TEXT, FIELD(serve.cors_origins)},
+    {"no-webui", 0, NULL, N_("no chat page at /"), OPTION_FLAG, FIELD(serve.no_web_page)},
     {"date", 0, "DATE",
      N_("the current date for the model; default: today's in UTC; 'none': do not tell it"),
      OPTION_TEXT, FIELD(serve.date)},

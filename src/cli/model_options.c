@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 void model_options_init(struct model_options *options)
@@ -44,8 +45,9 @@ const struct option_row engine_rows[] = {
      N_("what quantised weights are multiplied with: int8 (the default) or f32, slower and nearer "
         "to the reference"),
      OPTION_CHOICE, FIELD(activations), COMPLETE_WORDS, "int8|f32"},
-    {"kv", 0, "TYPE", N_("how keys and values are kept: f16 (the default) or f32"), OPTION_CHOICE,
-     FIELD(kv), COMPLETE_WORDS, "f16|f32"},
+    {"kv", 0, "TYPE",
+     N_("how keys and values are kept: f16 (the default), f32, or q8_0 in half the memory"),
+     OPTION_CHOICE, FIELD(kv), COMPLETE_WORDS, "f16|f32|q8_0"},
     {"dtype", 0, "TYPE",
      N_("on an NPU, how weights are kept: bf16, fp16, or compact (MXFP4 experts as INT4, smaller "
         "and less to read); auto (the default) is bf16 where it fits, else compact"),
@@ -147,6 +149,45 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
     return vinci_engine_open(&loaded->engine, &engine, err);
+}
+
+/* The share of the files' memory that is here, of a page in every 16 MB. */
+static double share_here(const struct vinci_engine *engine)
+{
+    enum { EVERY = 16 << 20 };
+    size_t n = 0, here = 0, n_bytes = 0;
+    for (uint32_t i = 0; i < vinci_engine_model(engine)->n_files; i++) {
+        const unsigned char *data = vinci_engine_file(engine, i, &n_bytes);
+        for (size_t at = 0; at < n_bytes; at += EVERY, n++) {
+            unsigned char in_memory = 1;
+            mincore((void *)(uintptr_t)(data + at), 1, &in_memory);
+            here += in_memory & 1;
+        }
+    }
+    return n ? (double)here / (double)n : 1;
+}
+
+void loaded_model_watch(const struct loaded_model *loaded, const struct program *program)
+{
+    enum { WORTH_BYTES = 256 << 20, STILL = 100 /* rounds: 5 s */, NOT_BEGUN = 10 };
+    struct progress progress;
+    struct vinci_engine_info info;
+    uint64_t total = vinci_engine_model(loaded->engine)->file_bytes;
+    vinci_engine_info(loaded->engine, &info);
+    if (!program->progress || strcmp(info.device, "cpu") != 0 || total < WORTH_BYTES ||
+        share_here(loaded->engine) > 0.9)
+        return;
+    progress_begin(&progress, program, _("reading the model"));
+    uint64_t before = 0;
+    for (int n_still = 0; info.prefetched_bytes < total && !interrupted();) {
+        if (n_still > (before > 0 ? STILL : NOT_BEGUN)) break; /* larger than memory: not read */
+        usleep(50000);
+        vinci_engine_info(loaded->engine, &info);
+        n_still = info.prefetched_bytes == before ? n_still + 1 : 0;
+        before = info.prefetched_bytes;
+        progress_update(&progress, before, total);
+    }
+    progress_end(&progress);
 }
 
 enum vinci_status loaded_model_tokenizer(struct loaded_model *loaded,

@@ -125,8 +125,6 @@ static bool find_caches(struct program *program)
     free(cache);
     free(hf_home);
     program->hub = (struct vinci_caches){program->modelscope, program->huggingface};
-    program->cann =
-        (struct vinci_cann_places){variable("ASCEND_HOME_PATH"), variable("ASCEND_TOOLKIT_HOME")};
     return ok;
 }
 
@@ -135,6 +133,35 @@ static bool find_state(struct program *program)
     const char *home = variable("HOME"), *xdg = variable("XDG_STATE_HOME");
     program->state_folder = xdg ? joined(xdg, "vinci") : joined(home, ".local/state/vinci");
     return program->state_folder || (!xdg && !home);
+}
+
+static void find_cann(struct program *program)
+{
+    static const char *const names[] = {"ASCEND_HOME_PATH",
+                                        "ASCEND_TOOLKIT_HOME",
+                                        "ASCEND_OPP_PATH",
+                                        "ASCEND_AICPU_PATH",
+                                        "ASCEND_CUSTOM_OPP_PATH",
+                                        "ASCEND_VISIBLE_DEVICES",
+                                        "ASCEND_RT_VISIBLE_DEVICES",
+                                        "ASCEND_LAUNCH_BLOCKING",
+                                        "ASCEND_GLOBAL_LOG_LEVEL",
+                                        "ASCEND_SLOG_PRINT_TO_STDOUT",
+                                        "ASCEND_PROCESS_LOG_PATH",
+                                        "TOOLCHAIN_HOME",
+                                        "HCCL_BUFFSIZE",
+                                        "HCCL_OP_EXPANSION_MODE",
+                                        "HCCL_CONNECT_TIMEOUT",
+                                        "LD_LIBRARY_PATH",
+                                        "LD_PRELOAD"};
+    enum { N = sizeof names / sizeof *names };
+    _Static_assert(N < sizeof program->cann_environment / sizeof *program->cann_environment,
+                   "room for the end");
+    for (size_t i = 0; i < N; i++)
+        program->cann_environment[i] = (struct program_value){names[i], variable(names[i])};
+    program->cann =
+        (struct vinci_cann_places){variable("ASCEND_HOME_PATH"), variable("ASCEND_TOOLKIT_HOME")};
+    program->home = variable("HOME");
 }
 
 static void find_hubs(struct program_hubs *hubs)
@@ -166,6 +193,7 @@ enum vinci_status program_init(struct program *program, struct vinci_error *err)
     program->color = program->progress && !program->no_color;
     program->notify_socket = variable("NOTIFY_SOCKET");
     find_hubs(&program->hubs);
+    find_cann(program);
     if (!find_caches(program) || !find_state(program))
         return fail_memory(err, 4096, "the environment");
     return VINCI_OK;

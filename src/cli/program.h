@@ -16,11 +16,15 @@ struct program {
     int n_operands;
     struct vinci_caches hub; /* cache folders of the hubs' own tools */
     struct vinci_cann_places cann;
-    bool color;         /* standard error is a terminal that shows colours */
-    bool progress;      /* standard error is a terminal: progress lines may be drawn */
-    bool redraw;        /* so is standard output: what was written may be drawn again */
-    bool no_color;      /* asked for by the environment */
-    char *state_folder; /* for what outlives a run, such as a history; NULL: nowhere */
+    struct program_value {
+        const char *name, *value; /* value NULL: not set */
+    } cann_environment[20];       /* what CANN reads, for reports; ends with a NULL name */
+    const char *home;             /* folder of the user, NULL: unknown */
+    bool color;                   /* standard error is a terminal that shows colours */
+    bool progress;                /* standard error is a terminal: progress lines may be drawn */
+    bool redraw;                  /* so is standard output: what was written may be drawn again */
+    bool no_color;                /* asked for by the environment */
+    char *state_folder;           /* for what outlives a run, such as a history; NULL: nowhere */
     char *modelscope, *huggingface;
     const char *notify_socket; /* of the service manager that started us; NULL: none */
     struct program_hubs {

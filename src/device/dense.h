@@ -34,28 +34,44 @@ struct dense_ops {
     void (*add_row)(struct dense_device *device, struct dense *x, const struct dense *row);
     void (*relu)(struct dense_device *device, const struct dense *x, struct dense *out);
     void (*relu_backward)(struct dense_device *device, const struct dense *x,
-                          struct dense *gradient); /* zero where x <= 0 */
+                          const struct dense *gradient,
+                          struct dense *out); /* gradient, zero where x <= 0 */
     void (*multiply)(struct dense_device *device, struct dense *x,
                      const struct dense *y); /* x *= y */
     void (*subtract)(struct dense_device *device, struct dense *x,
                      const struct dense *y); /* x -= y */
     void (*scale)(struct dense_device *device, struct dense *x, float factor);
-    void (*softmax)(struct dense_device *device, struct dense *x); /* of every row, in place */
+    void (*softmax)(struct dense_device *device, const struct dense *x,
+                    struct dense *out); /* of every row */
     void (*sum_rows)(struct dense_device *device, const struct dense *x, struct dense *row);
 
     void (*copy)(struct dense_device *device, const struct dense *from, struct dense *to);
 
     enum vinci_status (*wait)(struct dense_device *device, struct vinci_error *err);
+
+    /* Notes the time when everything before it is done; `seconds`, after a wait, is the time from
+     * the mark before the last to the last. */
+    void (*mark)(struct dense_device *device);
+    double (*seconds)(struct dense_device *device);
+
+    /* Memory of the host that the device reads and writes at its best; NULL: there is none. */
+    void *(*host_create)(struct dense_device *device, size_t n_bytes);
+    void (*host_release)(struct dense_device *device, void *memory);
 };
 
 struct dense_device {
     const struct dense_ops *ops;
     bool multiplies[DTYPE_COUNT];    /* dtypes of b that matmul takes */
     enum dtype x_dtype[DTYPE_COUNT]; /* of a, for each of them */
+    char name[64];                   /* of the chip, "" for a CPU */
 };
 
 /* n_threads 0: one a core; cpu_list as in device.h. */
 enum vinci_status cpu_dense_create(struct dense_device **out, uint32_t n_threads,
                                    const char *cpu_list, struct vinci_error *err);
+
+/* Tensors of a Q8_0 dtype are INT8 with one scale here. */
+enum vinci_status npu_dense_create(struct dense_device **out, int32_t id,
+                                   const struct vinci_cann_places *places, struct vinci_error *err);
 
 #endif

@@ -301,6 +301,11 @@ void vinci_request_cancel(struct vinci_request *request)
     atomic_store(&request->cancelled, true);
 }
 
+void vinci_request_pause(struct vinci_request *request, bool paused)
+{
+    atomic_store(&request->paused, paused);
+}
+
 bool vinci_request_done(const struct vinci_request *request)
 {
     return atomic_load(&request->state) == REQUEST_DONE;

@@ -36,7 +36,7 @@ struct vinci_request {
     size_t n_scripted;
     uint32_t *scripted_mask;          /* [(n_vocab + 31) / 32] the next of them alone */
     _Atomic enum request_state state; /* read by other threads */
-    atomic_bool cancelled;
+    atomic_bool cancelled, paused;
     struct vinci_request_result result;
     struct share *share; /* of its fair_key, while it is in the scheduler's list */
     uint64_t step;       /* the last one that it took part in */

@@ -5,7 +5,8 @@
  * fewest tokens; of these the first. A request begins when its prompt finds room in the KV cache,
  * and generates as long as there is any: when there is none left, cached prefixes go, then the
  * request that began last gives its pages back and waits to begin anew, with what it has generated
- * as part of its prompt. None of this shows in what is generated: that is the numeric contract.
+ * as part of its prompt. A paused request has no place: it keeps its pages as long as nobody needs
+ * them. None of this shows in what is generated: that is the numeric contract.
  *
  * Two locks: `step` is held through a step, `list` while the list changes, so that requests can be
  * submitted and cancelled from callbacks. */
@@ -156,16 +157,25 @@ static bool is_running(const struct vinci_request *request)
     return request->state == REQUEST_PREFILL || request->state == REQUEST_DECODE;
 }
 
+static bool is_paused(const struct vinci_request *request)
+{
+    return atomic_load_explicit(&request->paused, memory_order_relaxed);
+}
+
 static uint32_t count_running(const struct scheduler *s)
 {
     uint32_t n = 0;
-    for (const struct vinci_request *r = s->first; r; r = r->next) n += is_running(r);
+    for (const struct vinci_request *r = s->first; r; r = r->next)
+        n += is_running(r) && !is_paused(r);
     return n;
 }
 
-/* True if a goes before b, which began later or is less important. */
+/* True if a goes before b, which is paused, began later or is less important. One that waits to
+ * begin goes before paused ones only. */
 static bool outranks(const struct vinci_request *a, const struct vinci_request *b)
 {
+    if (is_paused(b)) return true;
+    if (is_paused(a) || !is_running(a)) return false;
     if (a->options.priority != b->options.priority)
         return a->options.priority > b->options.priority;
     return a->time_started < b->time_started;
@@ -240,7 +250,7 @@ static bool add_prompt(struct scheduler *s, struct vinci_request *request)
     size_t done = request->session->kv->n_positions, n = request_n_known(request) - done;
     size_t room = prompt_room(s);
     bool whole = n <= room;
-    if (room == 0) return false;
+    if (room == 0 || s->n_seqs == s->engine->limits.n_seqs) return false;
     return add(s, request, request->all + done, whole ? n : room, whole);
 }
 
@@ -254,7 +264,7 @@ static bool start(struct scheduler *s, struct vinci_request *request, uint32_t n
         kv_pages_for(cache, (uint32_t)n_known) + 1 + n_running; /* a page each to go on */
     uint32_t held = request->session->kv->n_pages;
     while (n_running > 0 && held + cache->full.n_free < needed)
-        if (!evict(s)) {
+        if (!evict(s) && !preempt(s, request)) {
             stop_running(s, request);
             return false;
         }
@@ -275,7 +285,7 @@ static struct vinci_request *choose(struct scheduler *s, enum request_state stat
 {
     struct vinci_request *best = NULL;
     for (struct vinci_request *r = s->first; r; r = r->next) {
-        if (r->state != state || r->step == s->n_steps) continue;
+        if (r->state != state || r->step == s->n_steps || is_paused(r)) continue;
         if (!best || r->options.priority > best->options.priority ||
             (r->options.priority == best->options.priority && state == REQUEST_QUEUED &&
              r->share->n_tokens < best->share->n_tokens))
@@ -299,8 +309,9 @@ static void plan(struct scheduler *s)
     s->n_seqs = s->n_tokens = s->n_outputs = 0;
     s->n_steps++;
     end_cancelled(s);
-    for (request = s->first; request; request = request->next)
-        if (request->state == REQUEST_DECODE)
+    for (request = s->first; request && s->n_seqs < s->engine->limits.n_seqs;
+         request = request->next)
+        if (request->state == REQUEST_DECODE && !is_paused(request))
             add(s, request, request->all + request_n_known(request) - 1, 1, true);
     s->n_decode = s->n_tokens;
     while ((request = choose(s, REQUEST_PREFILL)))
@@ -378,7 +389,9 @@ void scheduler_info(struct scheduler *s, struct vinci_engine_info *info)
     *info = s->info;
     for (const struct vinci_request *r = s->first; r; r = r->next) {
         enum request_state state = atomic_load(&r->state);
-        info->n_running += state == REQUEST_PREFILL || state == REQUEST_DECODE;
+        bool begun = state == REQUEST_PREFILL || state == REQUEST_DECODE;
+        info->n_running += begun && !is_paused(r);
+        info->n_paused += begun && is_paused(r);
         info->n_waiting += state == REQUEST_QUEUED;
     }
     pthread_mutex_unlock(&s->list);

@@ -36,18 +36,32 @@ bool call_render(struct call *call, int32_t **ids, size_t *n_ids, struct api_err
 static void note_usage(struct call *call)
 {
     struct exchange *x = call->exchange;
-    generation_usage(call->generation, &call->usage);
+    struct generation *g = call->generation;
+    generation_usage(g, &call->usage);
     x->n_prompt = call->usage.n_prompt;
     x->n_cached = call->usage.n_cached;
     x->n_generated = call->usage.n_generated;
-    x->finish =
-        call->generation->failed ? "error" : finish_name(call->generation->choices[0].finish);
+    if (!g->failed) x->finish = finish_name(g->choices[0].finish);
+    else x->finish = atomic_load(&g->waiter.client_left) ? "abort" : "error";
+}
+
+/* The client of a stream is gone before its end: what the engine did for it goes into the log. */
+static void note_left(struct call *call)
+{
+    struct exchange *x = call->exchange;
+    size_t n_generated = generation_stop(call->generation);
+    generation_usage(call->generation, &call->usage);
+    x->n_prompt = call->usage.n_prompt;
+    x->n_cached = call->usage.n_cached;
+    x->n_generated = n_generated;
+    x->finish = "abort";
 }
 
 static void call_free(void *stream)
 {
     struct call *call = stream;
     if (!call) return;
+    if (call->generation && !call->exchange->finish) note_left(call);
     if (call->api->release) call->api->release(call);
     call_release(call);
     free(call);

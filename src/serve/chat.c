@@ -124,11 +124,25 @@ static struct json_out begin_chunk(struct call *call)
     return out;
 }
 
+static void write_usage_so_far(struct json_out *out, const struct generation *g)
+{
+    size_t n_prompt = 0, n = 0;
+    for (size_t i = 0; i < g->n_prompts; i++) n_prompt += g->prompt_sizes[i];
+    for (uint32_t i = 0; i < g->n_choices; i++) n += g->choices[i].n_tokens;
+    out_key(out, "usage");
+    out_begin(out, '{');
+    out_key_int(out, "prompt_tokens", (int64_t)n_prompt);
+    out_key_int(out, "completion_tokens", (int64_t)n);
+    out_key_int(out, "total_tokens", (int64_t)(n_prompt + n));
+    out_end(out, '}');
+}
+
 /* A chunk with a delta, which is written between the two. */
 static struct json_out begin_delta(struct call *call, uint32_t choice)
 {
     struct json_out out = begin_chunk(call);
-    if (call->params.include_usage) out_key_null(&out, "usage");
+    if (call->params.continuous_usage) write_usage_so_far(&out, call->generation);
+    else if (call->params.include_usage) out_key_null(&out, "usage");
     out_key(&out, "choices");
     out_begin(&out, '[');
     out_begin(&out, '{');

@@ -264,5 +264,7 @@ bool chat_in(struct params *params, const json_t *body, struct api_error *error)
            in_u32(body, "", "max_tokens", 1, INT32_MAX, &params->max_tokens, error) &&
            in_u32(body, "", "max_completion_tokens", 1, INT32_MAX, &params->max_tokens, error) &&
            in_bool(options, "stream_options.", "include_usage", &params->include_usage, error) &&
+           in_bool(options, "stream_options.", "continuous_usage_stats", &params->continuous_usage,
+                   error) &&
            read_logprobs(params, body, error) && chat_in_conversation(params, body, error);
 }

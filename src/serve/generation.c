@@ -331,9 +331,9 @@ enum generation_state generation_next(struct generation *g, double seconds, piec
         struct choice *choice = &g->choices[i];
         if (choice->finish != CHOICE_RUNNING) continue;
         pthread_mutex_lock(&g->waiter.lock); /* only to take over what the job has */
-        struct job_tokens taken = choice->job.tokens;
+        struct job_tokens taken;
         bool done = choice->job.done;
-        choice->job.tokens = (struct job_tokens){0};
+        loop_take(&choice->job, &taken);
         pthread_mutex_unlock(&g->waiter.lock);
         const struct vinci_token_logprob *top = taken.top;
         for (size_t t = 0; t < taken.n && !choice->stopped && !g->failed; t++) {
@@ -519,16 +519,28 @@ static void release_choice(struct choice *choice)
     job_tokens_free(&choice->job.tokens);
 }
 
+size_t generation_stop(struct generation *g)
+{
+    size_t n_generated = 0;
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        if (g->choices[i].finish == CHOICE_RUNNING) loop_cancel(&g->choices[i].job);
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        struct choice *choice = &g->choices[i];
+        bool running = choice->finish == CHOICE_RUNNING;
+        pthread_mutex_lock(&g->waiter.lock);
+        while (running && !choice->job.done) waiter_wait(&g->waiter, 1);
+        pthread_mutex_unlock(&g->waiter.lock);
+        choice->finish = running ? CHOICE_FAILED : choice->finish;
+        n_generated += choice->job.result.n_generated;
+    }
+    g->n_running = 0;
+    return n_generated;
+}
+
 void generation_release(struct generation *g)
 {
     if (!g) return;
-    for (uint32_t i = 0; i < g->n_choices; i++) loop_cancel(&g->choices[i].job);
-    pthread_mutex_lock(&g->waiter.lock);
-    for (uint32_t i = 0; i < g->n_choices; i++)
-        while (g->choices[i].job.loop && g->choices[i].finish == CHOICE_RUNNING &&
-               !g->choices[i].job.done)
-            waiter_wait(&g->waiter, 1);
-    pthread_mutex_unlock(&g->waiter.lock);
+    generation_stop(g);
     for (uint32_t i = 0; i < g->n_choices; i++) release_choice(&g->choices[i]);
     for (size_t i = 0; g->prompts && i < g->n_prompts; i++) vinci_free(g->prompts[i]);
     rules_release(&g->rules);
@@ -547,6 +559,7 @@ void generation_usage(const struct generation *g, struct usage *usage)
         const struct choice *choice = &g->choices[i];
         usage->n_generated += choice->n_tokens;
         usage->n_reasoning += choice->n_reasoning_tokens;
+        if (choice->finish == CHOICE_RUNNING) continue; /* its result is the loop's still */
         if (g->n_choices == 1 || i % (g->n_choices / g->n_prompts) == 0)
             usage->n_cached += choice->job.result.n_reused;
     }

@@ -104,7 +104,10 @@ enum generation_state { GENERATION_MORE, GENERATION_IDLE, GENERATION_DONE };
 enum generation_state generation_next(struct generation *generation, double seconds,
                                       piece_fn *on_piece, void *user);
 
-/* Cancels what still runs and waits for its end (a step). Accepts NULL. */
+/* Cancels what still runs and waits for its end (a step): how many tokens the engine generated. */
+size_t generation_stop(struct generation *generation);
+
+/* The same, and releases. Accepts NULL. */
 void generation_release(struct generation *generation);
 
 /* Sums over the choices; the prompt counts once for each prompt. */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/lang.h"
+#include "serve/assets.h"
 #include "serve/json_out.h"
 #include "serve/routes.h"
 #include "serve/server.h"
@@ -24,6 +25,8 @@
 
 #define HEADER_BYTES_MAX (32 * 1024)
 #define THREAD_STACK_BYTES (1024 * 1024)
+/* What the kernel keeps for a client that reads slowly; else it would grow to megabytes. */
+#define SEND_BYTES (128 * 1024)
 
 enum phase { PHASE_IDLE, PHASE_HEADER, PHASE_BODY, PHASE_ANSWER };
 
@@ -99,6 +102,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
         }
         peer->fd = info->connect_fd;
         peer->since = seconds_now();
+        setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BYTES}, sizeof(int));
         pthread_mutex_lock(&http->lock);
         peer->next = &http->peers;
         peer->previous = http->peers.previous;
@@ -268,6 +272,14 @@ static void add_headers(struct exchange *x, struct MHD_Response *response)
     routes_add_headers(x, response);
 }
 
+static struct MHD_Response *new_asset(const struct exchange *x)
+{
+    const char *data = x->asset_packed ? x->asset->packed : x->asset->data;
+    const char *end = x->asset_packed ? x->asset->packed_end : x->asset->end;
+    return MHD_create_response_from_buffer((size_t)(end - data), (void *)(uintptr_t)data,
+                                           MHD_RESPMEM_PERSISTENT);
+}
+
 static enum MHD_Result send_answer(struct exchange *x)
 {
     struct MHD_Response *response = NULL;
@@ -275,9 +287,7 @@ static enum MHD_Result send_answer(struct exchange *x)
     if (x->next)
         response =
             MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * 1024, read_stream, x, NULL);
-    else if (x->asset)
-        response = MHD_create_response_from_buffer(x->asset_size, (void *)(uintptr_t)x->asset,
-                                                   MHD_RESPMEM_PERSISTENT);
+    else if (x->asset && x->status == 200) response = new_asset(x);
     else
         response = MHD_create_response_from_buffer(x->out.size, x->out.data ? x->out.data : "",
                                                    MHD_RESPMEM_MUST_COPY);

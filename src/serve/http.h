@@ -7,6 +7,7 @@
 #include "serve/json_in.h"
 
 struct server;
+struct asset;
 struct peer;
 struct MHD_Connection;
 
@@ -36,8 +37,8 @@ struct exchange {
     const char *allow;        /* for 405 */
     uint32_t retry_after;     /* seconds, 0: none */
     struct buf out;
-    const char *asset; /* instead of `out`: lives as long as the program */
-    size_t asset_size;
+    const struct asset *asset; /* instead of `out` */
+    bool asset_packed;
     stream_next_fn *next; /* NULL: `out` is the answer */
     stream_free_fn *free_stream;
     void *stream;

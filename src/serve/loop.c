@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+/* With nothing but held jobs clients are still watched, as often as this. */
+#define HELD_WAIT_SECONDS 0.1
+
 struct loop {
     struct vinci_engine *engine;
     struct metrics *metrics;
@@ -19,6 +22,7 @@ struct loop {
     struct job *active;                  /* the thread's own list */
     size_t n_jobs;
     bool stopping, refusing, failed, cancel_all;
+    bool nudged;              /* a job that was held may go on, or is cancelled */
     struct vinci_error error; /* why the engine failed */
     struct pollfd *polls;     /* [polls_capacity] */
     size_t polls_capacity;
@@ -26,14 +30,30 @@ struct loop {
 
 /* ---- waiters ------------------------------------------------------------------------------- */
 
-void waiter_init(struct waiter *waiter, int fd)
+/* A condition whose waits are timed by CLOCK_MONOTONIC. */
+static void condition_init(pthread_cond_t *condition)
 {
     pthread_condattr_t attributes;
-    pthread_mutex_init(&waiter->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&waiter->changed, &attributes);
+    pthread_cond_init(condition, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+static bool condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    long nanoseconds = until.tv_nsec + (long)((seconds - (double)(long)seconds) * 1e9);
+    until.tv_sec += (time_t)seconds + nanoseconds / 1000000000;
+    until.tv_nsec = nanoseconds % 1000000000;
+    return pthread_cond_timedwait(condition, lock, &until) == 0;
+}
+
+void waiter_init(struct waiter *waiter, int fd)
+{
+    pthread_mutex_init(&waiter->lock, NULL);
+    condition_init(&waiter->changed);
     waiter->fd = fd;
     atomic_init(&waiter->client_left, false);
 }
@@ -46,12 +66,7 @@ void waiter_release(struct waiter *waiter)
 
 bool waiter_wait(struct waiter *waiter, double seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    long nanoseconds = until.tv_nsec + (long)((seconds - (double)(long)seconds) * 1e9);
-    until.tv_sec += (time_t)seconds + nanoseconds / 1000000000;
-    until.tv_nsec = nanoseconds % 1000000000;
-    return pthread_cond_timedwait(&waiter->changed, &waiter->lock, &until) == 0;
+    return condition_wait(&waiter->changed, &waiter->lock, seconds);
 }
 
 /* ---- tokens -------------------------------------------------------------------------------- */
@@ -90,12 +105,15 @@ void job_tokens_free(struct job_tokens *list)
 static bool keep(struct job *job, const struct vinci_token_event *event)
 {
     struct job_token token = {event->token, event->logprob, (uint32_t)event->n_top};
-    if (!job_tokens_add(&job->tokens, &token, event->top)) {
-        job->out_of_memory = true;
-        return false;
-    }
-    job->too_slow = job->tokens.n > JOB_TOKENS_MAX;
-    return !job->too_slow;
+    if (!job_tokens_add(&job->tokens, &token, event->top)) job->out_of_memory = true;
+    return !job->out_of_memory;
+}
+
+static void hold(struct job *job, double now)
+{
+    vinci_request_pause(job->request, true);
+    job->held = true;
+    job->held_since = now;
 }
 
 static bool on_token(void *user, const struct vinci_token_event *event)
@@ -104,9 +122,11 @@ static bool on_token(void *user, const struct vinci_token_event *event)
     struct metrics *metrics = job->loop->metrics;
     double now = seconds_now();
     pthread_mutex_lock(&job->waiter->lock);
-    bool kept = keep(job, event);
+    bool kept = keep(job, event), full = job->tokens.n >= JOB_TOKENS_MAX;
+    if (full) atomic_store(&job->full, true);
     if (job->tokens.n == 1) pthread_cond_signal(&job->waiter->changed);
     pthread_mutex_unlock(&job->waiter->lock);
+    if (full) hold(job, now);
     if (event->index == 0) metrics_observe(metrics, &metrics->ttft, now - job->arrived);
     else metrics_observe(metrics, &metrics->itl, now - job->last_token);
     job->last_token = now;
@@ -125,8 +145,9 @@ static void end_job(struct loop *loop, struct job *job, const struct vinci_reque
     if (job->out_of_memory || job->too_slow) ended.finish = VINCI_FINISH_ERROR;
     if (job->out_of_memory) fail_memory(&ended.error, 0, "a request's tokens");
     if (job->too_slow)
-        fail(&ended.error, VINCI_IO, "the client does not read: %d tokens wait for it",
-             JOB_TOKENS_MAX);
+        fail(&ended.error, VINCI_IO,
+             "the client reads too slowly: its request was held for more than %d seconds",
+             JOB_HELD_SECONDS_MAX);
     metrics_finish(loop->metrics, &ended, job->arrived, seconds_now());
     pthread_mutex_lock(&loop->lock);
     loop->n_jobs--;
@@ -145,18 +166,8 @@ static void fail_job(struct loop *loop, struct job *job, const struct vinci_erro
     end_job(loop, job, &result);
 }
 
-static void start_job(struct loop *loop, struct job *job)
+static void watch_job(struct loop *loop, struct job *job)
 {
-    struct vinci_error err = {0};
-    if (atomic_load(&job->cancelled) || atomic_load(&job->waiter->client_left)) {
-        struct vinci_request_result result = {.finish = VINCI_FINISH_CANCELLED};
-        end_job(loop, job, &result);
-        return;
-    }
-    if (vinci_request_submit(&job->request, loop->engine, &job->options, &err) != VINCI_OK) {
-        fail_job(loop, job, &err);
-        return;
-    }
     struct job **at = &loop->active;
     while (*at) at = &(*at)->next;
     job->next = NULL;
@@ -184,8 +195,31 @@ static void watch_clients(struct loop *loop)
 static void cancel_unwanted(struct loop *loop, bool all)
 {
     for (struct job *job = loop->active; job; job = job->next)
-        if (all || atomic_load(&job->cancelled) || atomic_load(&job->waiter->client_left))
+        if (all || job->too_slow || atomic_load(&job->cancelled) ||
+            atomic_load(&job->waiter->client_left))
             vinci_request_cancel(job->request);
+}
+
+/* Lets jobs go on whose tokens were taken; true if any job can go on. */
+static bool release_held(struct loop *loop)
+{
+    bool any = false;
+    double now = 0;
+    for (struct job *job = loop->active; job; job = job->next) {
+        if (job->held) {
+            if (now == 0) now = seconds_now();
+            double seconds = job->held_seconds + (now - job->held_since);
+            job->too_slow = seconds > JOB_HELD_SECONDS_MAX;
+            if (!atomic_load(&job->full)) {
+                job->held = false;
+                job->held_seconds = seconds;
+                job->last_token = now; /* the client's delay is no latency of the server's */
+                vinci_request_pause(job->request, false);
+            }
+        }
+        any = any || !job->held;
+    }
+    return any;
 }
 
 static void collect_done(struct loop *loop)
@@ -232,20 +266,24 @@ static void *run(void *user)
 {
     struct loop *loop = user;
     for (;;) {
+        bool all_held = loop->active && !release_held(loop);
         pthread_mutex_lock(&loop->lock);
+        if (all_held && !loop->arrived && !loop->stopping && !loop->nudged)
+            condition_wait(&loop->wake, &loop->lock, HELD_WAIT_SECONDS);
         while (!loop->arrived && !loop->active && !loop->stopping)
             pthread_cond_wait(&loop->wake, &loop->lock);
+        loop->nudged = false;
         struct job *job = loop->arrived;
         bool stopping = loop->stopping, all = loop->cancel_all || stopping;
         loop->cancel_all = false;
         loop->arrived = NULL;
         loop->arrived_last = &loop->arrived;
         pthread_mutex_unlock(&loop->lock);
-        if (stopping && !job && !loop->active) break;
+        if (stopping && !job && !loop->active) break; /* nobody submits any more */
         while (job) {
             struct job *next = job->next;
             if (loop->failed) fail_job(loop, job, &loop->error);
-            else start_job(loop, job);
+            else watch_job(loop, job);
             job = next;
         }
         watch_clients(loop);
@@ -271,7 +309,7 @@ enum vinci_status loop_start(struct loop **out, struct vinci_engine *engine,
     loop->n_seqs = info.n_seqs;
     loop->arrived_last = &loop->arrived;
     pthread_mutex_init(&loop->lock, NULL);
-    pthread_cond_init(&loop->wake, NULL);
+    condition_init(&loop->wake);
     int error = pthread_create(&loop->thread, NULL, run, loop);
     if (error) {
         pthread_cond_destroy(&loop->wake);
@@ -289,27 +327,49 @@ bool loop_submit(struct loop *loop, struct job *job)
     job->next = NULL;
     job->options.on_token = on_token;
     job->options.user = job;
+    struct vinci_error err = {0};
     pthread_mutex_lock(&loop->lock);
     bool accepted = !loop->refusing && loop->n_jobs < (size_t)loop->n_seqs + loop->max_waiting;
-    if (accepted) {
-        loop->n_jobs++;
-        *loop->arrived_last = job;
-        loop->arrived_last = &job->next;
-        pthread_cond_signal(&loop->wake);
-    }
+    if (accepted) loop->n_jobs++;
     pthread_mutex_unlock(&loop->lock);
-    return accepted;
+    if (!accepted) return false;
+    if (vinci_request_submit(&job->request, loop->engine, &job->options, &err) != VINCI_OK) {
+        fail_job(loop, job, &err);
+        return true;
+    }
+    pthread_mutex_lock(&loop->lock);
+    *loop->arrived_last = job;
+    loop->arrived_last = &job->next;
+    pthread_cond_signal(&loop->wake);
+    pthread_mutex_unlock(&loop->lock);
+    return true;
+}
+
+static void nudge(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->nudged = true;
+    pthread_cond_signal(&loop->wake);
+    pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_take(struct job *job, struct job_tokens *tokens)
+{
+    *tokens = job->tokens;
+    job->tokens = (struct job_tokens){0};
+    if (atomic_exchange(&job->full, false)) nudge(job->loop);
 }
 
 void loop_cancel(struct job *job)
 {
-    atomic_store(&job->cancelled, true);
+    if (!atomic_exchange(&job->cancelled, true) && job->loop && atomic_load(&job->full))
+        nudge(job->loop);
 }
 
 void loop_satisfied(struct job *job)
 {
     atomic_store(&job->satisfied, true);
-    atomic_store(&job->cancelled, true);
+    loop_cancel(job);
 }
 
 void loop_state(struct loop *loop, struct loop_state *state)

@@ -1,10 +1,13 @@
 /* loop.h - the engine's thread: takes jobs from a queue, pumps vinci_engine_step, and hands tokens
  * to whoever waits for them.
  *
- * A job is one request of the engine. The HTTP thread that submits it owns it again once `done` is
- * set under the waiter's lock; until then the job must live. Several jobs may share a waiter (the
- * choices of one answer). Before every step the thread asks the sockets of all jobs whether their
- * client is still there, so a client that leaves is off the engine within one step. */
+ * A job is one request of the engine. The HTTP thread that submits it (what a request needs is
+ * compiled there, not on the engine's thread) owns it again once `done` is set under the waiter's
+ * lock; until then the job must live. Several jobs may share a waiter (the choices of one answer).
+ * Before every step the thread asks the sockets of all jobs whether their client is still there, so
+ * a client that leaves is off the engine within one step. A client that reads slower than the
+ * engine generates fills its job's buffer; the request is then held until there is room again,
+ * and others take its turns. */
 #ifndef VINCI_SERVE_LOOP_H
 #define VINCI_SERVE_LOOP_H
 
@@ -14,8 +17,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Tokens that a client has not taken: beyond this it is too slow, and cancelled. */
-#define JOB_TOKENS_MAX 65536
+/* Tokens that wait for their client: with so many the request is held, and it goes on when they are
+ * taken. One that was held for so many seconds in all is cancelled. */
+#define JOB_TOKENS_MAX 1024
+#define JOB_HELD_SECONDS_MAX 600
 
 struct waiter {
     pthread_mutex_t lock;
@@ -59,12 +64,13 @@ struct job {
     struct vinci_request_result result; /* once done */
 
     atomic_bool cancelled, satisfied;
+    atomic_bool full; /* has JOB_TOKENS_MAX tokens */
 
     /* The loop's own. */
     struct loop *loop;
     struct vinci_request *request;
-    bool out_of_memory, too_slow;
-    double last_token;
+    bool out_of_memory, too_slow, held;
+    double last_token, held_since, held_seconds; /* the last before held_since */
     struct job *next;
 };
 
@@ -74,8 +80,13 @@ enum vinci_status loop_start(struct loop **out, struct vinci_engine *engine,
                              struct metrics *metrics, uint32_t max_waiting,
                              struct vinci_error *err);
 
-/* Queues the job. False when too many wait already or the loop is stopping: nothing was queued. */
+/* Queues the job. False when too many wait already or the loop is stopping: nothing was queued. A
+ * request that the engine refuses is a job that is done at once. */
 bool loop_submit(struct loop *loop, struct job *job);
+
+/* Moves what the job has generated to *tokens, the waiter's lock held; a job that was held goes on.
+ */
+void loop_take(struct job *job, struct job_tokens *tokens);
 
 /* Takes effect within one step; the job still ends by `done`. */
 void loop_cancel(struct job *job);

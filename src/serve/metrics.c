@@ -161,6 +161,8 @@ bool metrics_write(struct metrics *metrics, const struct metrics_now *now, struc
     single(&w, "vllm:num_requests_running", "Requests being computed.", "gauge", now->n_running);
     single(&w, "vllm:num_requests_waiting", "Requests waiting for a place.", "gauge",
            now->n_waiting);
+    single(&w, "vinci:num_requests_paused", "Requests held for a client that reads slowly.",
+           "gauge", now->n_paused);
     single(&w, "vllm:kv_cache_usage_perc", "KV cache in use, 1 is all of it.", "gauge",
            now->kv_use);
     single(&w, "vinci:kv_cache_bytes", "KV cache in use.", "gauge", (double)now->kv_bytes);

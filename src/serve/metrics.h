@@ -56,7 +56,7 @@ void metrics_http(struct metrics *metrics, unsigned status);
 /* What is not counted but is so now. */
 struct metrics_now {
     const char *model;
-    uint32_t n_running, n_waiting, n_connections;
+    uint32_t n_running, n_waiting, n_paused, n_connections;
     double kv_use; /* 0 to 1 */
     uint64_t kv_bytes, n_preempted, n_steps;
 };

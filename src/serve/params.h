@@ -47,6 +47,7 @@ struct params {
     int32_t priority;
     uint64_t fair_key; /* whose request it is */
     bool stream, include_usage;
+    bool continuous_usage; /* with each piece of a stream, as vLLM has it */
 };
 
 bool params_init(struct params *params, struct api_error *error);

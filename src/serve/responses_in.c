@@ -60,16 +60,20 @@ static bool read_tool_choice(struct reader *r, const json_t *body)
     struct params *params = r->params;
     const char *word = json_string_value(choice), *type = in_word(choice, "type");
     if (!choice || word_is(word, "auto")) return true;
-    if (word_is(type, "allowed_tools")) word = in_word(choice, "mode");
+    bool allowed = word_is(type, "allowed_tools");
+    bool named = word_is(type, "function") || word_is(type, "custom");
+    if (allowed) word = in_word(choice, "mode");
     if (word_is(word, "none")) params->tool_choice = TOOL_CHOICE_NONE;
     else if (word_is(word, "required")) params->tool_choice = TOOL_CHOICE_REQUIRED;
-    else if (word_is(type, "function") || word_is(type, "custom"))
-        params_choose_tool(params, in_word(choice, "name"));
-    else if (!type && !word_is(word, "auto"))
+    else if (named && !in_word(choice, "name"))
+        return api_fail(r->error, 400, "tool_choice.name", "missing_required_parameter",
+                        "Missing required parameter: 'tool_choice.name'.");
+    else if (named ? !params_choose_tool(params, in_word(choice, "name"))
+                   : (allowed || !type) && !word_is(word, "auto"))
         return api_bad(r->error, "tool_choice",
                        "Invalid 'tool_choice': expected auto, none, required or "
                        "{\"type\": \"function\", \"name\": ...}");
-    return true;
+    return true; /* a built-in tool's type: the model has none of them */
 }
 
 /* ---- items --------------------------------------------------------------------------------- */

@@ -70,7 +70,7 @@ void routes_begin(struct exchange *x)
             if (method_fits(routes[i].method, x->method)) x->route = &routes[i];
             else x->allow = routes[i].method;
         }
-    if (!x->route && asset_find(x->path)) {
+    if (!x->route && !x->server->options.no_web_page && asset_find(x->path)) {
         if (method_fits("GET", x->method)) x->route = &asset_route;
         else x->allow = "GET";
     }
@@ -274,7 +274,7 @@ void routes_add_headers(const struct exchange *x, struct MHD_Response *response)
     if (!x->asset)
         MHD_add_response_header(response, "Content-Security-Policy",
                                 "default-src 'none'; frame-ancestors 'none'");
-    else MHD_add_response_header(response, "Content-Security-Policy", asset_policy);
+    else asset_add_headers(x, response);
     if (!origin_is_allowed(x, &cross) || !cross) return;
     MHD_add_response_header(response, "Access-Control-Allow-Origin", cross);
     MHD_add_response_header(response, "Vary", "Origin");
@@ -397,11 +397,12 @@ static void handle_metrics(struct exchange *x)
     struct loop_state state;
     loop_state(server->loop, &state);
     vinci_engine_info(server->engine, &info);
-    uint32_t n = (uint32_t)state.n_jobs;
+    uint32_t n = (uint32_t)state.n_jobs, n_begun = info.n_running + info.n_paused;
     struct metrics_now now = {
         .model = server->names[0],
         .n_running = info.n_running,
-        .n_waiting = n > info.n_running ? n - info.n_running : 0,
+        .n_waiting = n > n_begun ? n - n_begun : 0,
+        .n_paused = info.n_paused,
         .n_connections = http_n_connections(server->http),
         .kv_bytes = info.kv_bytes,
         .kv_use = info.kv_bytes_max ? (double)info.kv_bytes / (double)info.kv_bytes_max : 0,
@@ -415,9 +416,5 @@ static void handle_metrics(struct exchange *x)
 
 static void handle_asset(struct exchange *x)
 {
-    const struct asset *asset = asset_find(x->path);
-    x->status = 200;
-    x->content_type = asset->content_type;
-    x->asset = asset->data;
-    x->asset_size = asset->size;
+    asset_answer(x, asset_find(x->path));
 }

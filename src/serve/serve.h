@@ -31,6 +31,7 @@ struct serve_options {
     uint64_t max_body;   /* bytes */
     uint32_t header_seconds, body_seconds, idle_seconds, write_seconds, keep_alive_seconds;
     bool log_prompts;
+    bool no_web_page;  /* nothing at "/" */
     serve_log_fn *log; /* NULL: no log */
     void *log_user;
 };

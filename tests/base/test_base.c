@@ -6,6 +6,7 @@
 #include "base/threadpool.h"
 #include "base/topology.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -198,6 +199,69 @@ static void test_parallel_for(void **state)
     }
 }
 
+static void count_shrinking(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    struct count_job *job = ctx;
+    if (end <= begin || end > job->n || (end - begin < job->grain && end != job->n))
+        atomic_store(&job->bad, true);
+    atomic_fetch_or(&job->threads_seen, 1u << thread);
+    for (size_t i = begin; i < end; i++) atomic_fetch_add(&job->visits[i], 1);
+}
+
+static void test_parallel_for_shrinking(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 2, 7, 64, 1000}, least[] = {1, 3, 64, 0};
+    for (unsigned n_threads = 0; n_threads <= 5; n_threads++) {
+        struct threadpool *pool = NULL;
+        struct vinci_error err;
+        if (n_threads) assert_int_equal(threadpool_create(&pool, n_threads, NULL, &err), VINCI_OK);
+        for (int repeat = 0; repeat < 120; repeat++) {
+            struct count_job job = {.n = sizes[repeat % 6], .grain = least[repeat % 4]};
+            job.visits = calloc(job.n + 1, sizeof *job.visits);
+            parallel_for_shrinking(pool, job.n, job.grain, count_shrinking, &job);
+            for (size_t i = 0; i < job.n; i++) assert_int_equal(job.visits[i], 1);
+            assert_false(job.bad);
+            assert_true(job.threads_seen < 1u << (n_threads ? n_threads : 1));
+            free(job.visits);
+        }
+        threadpool_destroy(pool);
+    }
+}
+
+static double processor_seconds(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void spin_a_while(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    (void)ctx, (void)begin, (void)end, (void)thread;
+    double start = processor_seconds();
+    while (processor_seconds() - start < 0.002) {}
+}
+
+/* A moment after its last loop a pool takes no processor time. */
+static void test_idle_threads(void **state)
+{
+    (void)state;
+    struct threadpool *pool = NULL;
+    struct vinci_error err;
+    assert_int_equal(threadpool_create(&pool, 4, NULL, &err), VINCI_OK);
+    double start = processor_seconds();
+    parallel_for(pool, 16, 1, spin_a_while, NULL);
+    assert_true(processor_seconds() - start > 0.01); /* the clock sees the threads' work */
+    nanosleep(&(struct timespec){0, 50000000}, NULL);
+    start = processor_seconds();
+    nanosleep(&(struct timespec){0, 300000000}, NULL);
+    double used = processor_seconds() - start;
+    print_message("idle threads used %.4f of 0.3 s\n", used);
+    assert_true(used < 0.003);
+    threadpool_destroy(pool);
+}
+
 static void test_threadpool_limits(void **state)
 {
     (void)state;
@@ -234,6 +298,64 @@ static void test_topology(void **state)
     topology_cpus_free(&all);
 }
 
+/* Machines that hwloc is told to imagine: cores of two threads, several memory nodes. */
+static void test_other_machines(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *description;
+        unsigned n_cores, threads_a_core, n_nodes;
+    } machines[] = {{"pack:2 [numa] core:4 pu:2", 8, 2, 2},
+                    {"numa:8 core:24 pu:1", 192, 1, 8}, /* a Kunpeng 920 server with four sockets */
+                    {"core:3 pu:4", 3, 4, 1}};
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+        struct cpu_set_list cpus;
+        struct topology_summary summary;
+        struct vinci_error err;
+        setenv("HWLOC_SYNTHETIC", machines[i].description, 1);
+        assert_int_equal(topology_describe(&summary, &err), VINCI_OK);
+        assert_int_equal(summary.n_cores, machines[i].n_cores);
+        assert_int_equal(summary.n_hardware_threads,
+                         machines[i].n_cores * machines[i].threads_a_core);
+        assert_int_equal(summary.n_nodes, machines[i].n_nodes);
+        assert_int_equal(topology_cpus(&cpus, NULL, &err), VINCI_OK);
+        assert_in_range(cpus.n, 1, machines[i].n_cores); /* less by a cgroup's quota */
+        for (unsigned c = 0; c < cpus.n; c++)            /* no two threads of a core */
+            assert_int_equal(cpus.cpus[c], c * machines[i].threads_a_core);
+        if (cpus.n == machines[i].n_cores) assert_int_equal(cpus.n_nodes, machines[i].n_nodes);
+        topology_cpus_free(&cpus);
+        assert_int_equal(topology_cpus(&cpus, "0-2", &err), VINCI_OK); /* as told, siblings too */
+        assert_int_equal(cpus.n, 3);
+        assert_int_equal(cpus.cpus[1], 1);
+        assert_int_equal(cpus.n_nodes, 1);
+        topology_cpus_free(&cpus);
+        char page[4096];
+        topology_interleave(page, sizeof page); /* of a machine that is not this one: nothing */
+        topology_interleave_thread();
+    }
+    unsetenv("HWLOC_SYNTHETIC");
+}
+
+/* The affinity mask bounds what is used. */
+static void test_affinity(void **state)
+{
+    (void)state;
+    cpu_set_t before, one;
+    struct cpu_set_list all, bound;
+    struct vinci_error err;
+    assert_int_equal(topology_cpus(&all, NULL, &err), VINCI_OK);
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    CPU_SET(all.cpus[all.n - 1], &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    assert_int_equal(topology_cpus(&bound, NULL, &err), VINCI_OK);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    assert_int_equal(bound.n, 1);
+    assert_int_equal(bound.cpus[0], all.cpus[all.n - 1]);
+    topology_cpus_free(&bound);
+    topology_cpus_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,7 +363,9 @@ int main(void)
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_buf),
         cmocka_unit_test(test_file_map),     cmocka_unit_test(test_prefetch),
         cmocka_unit_test(test_parallel_for), cmocka_unit_test(test_threadpool_limits),
-        cmocka_unit_test(test_topology),
+        cmocka_unit_test(test_topology),     cmocka_unit_test(test_parallel_for_shrinking),
+        cmocka_unit_test(test_idle_threads), cmocka_unit_test(test_other_machines),
+        cmocka_unit_test(test_affinity),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

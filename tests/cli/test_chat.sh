@@ -212,6 +212,30 @@ done
 if grep -q 'tokens/s' "$err"; then not_ok 'a speed of what was not computed'; else ok 'no speed of what was not computed'; fi
 check 'a conversation is for its owner' test "$(stat -c %a "$folder/saved" 2>/dev/null || echo 600)" = 600
 
+# Where a conversation is written: nothing else is lost, and what cannot be is known before the talk.
+answers "$thanks"
+mkdir "$folder/kept"
+mkfifo "$folder/kept/pipe"
+expect 'a pipe is no place for a conversation' 6 chat --tokenizer $model/tokenizer.json \
+    --replay "$folder/answers" Hello --save "$folder/kept/pipe"
+says 'why' 'not a regular file' "$err"
+check 'it is still a pipe' test -p "$folder/kept/pipe"
+check 'no answer was made for nothing' test ! -s "$out"
+expect 'a folder that is not there' 3 chat --tokenizer $model/tokenizer.json \
+    --replay "$folder/answers" Hello --save "$folder/none/x"
+check 'no answer either' test ! -s "$out"
+echo mine >"$folder/kept/s.part"
+ln -s s "$folder/kept/link"
+for n in 1 2 3 4; do
+    replay Hello --save "$folder/kept/s" </dev/null 2>"$folder/kept.err" >"$folder/kept.out" &
+done
+wait
+says 'four writers at once' '"role": "assistant"' "$folder/kept/s"
+replay Hello --save "$folder/kept/link" </dev/null
+check 'a link stays one' test -L "$folder/kept/link"
+check "somebody else's file" test "$(cat "$folder/kept/s.part")" = mine
+check 'nothing is left over' test "$(ls "$folder/kept" | tr '\n' ' ')" = 'link pipe s s.part '
+
 # The same tokens through a file, exactly, whatever the messages were like.
 roundtrip()
 {
@@ -283,7 +307,7 @@ if has_terminal; then
     terminal send-keys C-c
     shows 'terminal: Ctrl-C stops the answer' '[stopped; what there is stays]'
     terminal send-keys /tokens Enter
-    shows 'terminal: and keeps the session' 'tokens in 3 messages'
+    shows 'terminal: and keeps the session' ' messages; the context has'
     terminal send-keys Up Up Up Enter
     shows 'terminal: the history of before' '> /quit'
     shows 'terminal: the end' 'status 0'

@@ -501,6 +501,37 @@ static bool check_f32_attention(struct subject *s)
     return check_attention(s, false);
 }
 
+/* Any bytes, any scale but NaN: a page that was not written yet may hold them. */
+static bool check_kv_expand(struct subject *s)
+{
+    static const size_t head_dims[] = {64, 64, 128, 16, 32, 80, 2, 6, 18, 34, 256};
+    struct rng rng = {31};
+    bool ok = true;
+    for (int i = 0; i < 40 && ok; i++) {
+        size_t head_dim = head_dims[rng_below(&rng, sizeof head_dims / sizeof *head_dims)];
+        size_t half = kv_q8_0_tile_bytes(head_dim), n = 2 * kv_tile_elements(head_dim);
+        struct guarded tile, y, expected;
+        guarded_new(&tile, 2 * half, 64);
+        guarded_new(&y, n * sizeof(float), sizeof(float));
+        guarded_new(&expected, n * sizeof(float), sizeof(float));
+        for (size_t b = 0; b < tile.n; b++) tile.data[b] = (uint8_t)rng_next(&rng);
+        for (size_t part = 0; part < 2; part++)
+            for (size_t b = 0; b < kv_blocks(head_dim) * KV_TILE; b++)
+                ((f16_t *)(void *)(tile.data + part * half + n / 2))[b] =
+                    f16_from_float(rng_float(&rng) * (rng_below(&rng, 8) ? 1.0f : 0x1p-18f));
+        s->kernels->q8_0_kv_expand(tile.data, head_dim, i % 2 ? tile.data : NULL,
+                                   (float *)(void *)y.data);
+        s->scalar->q8_0_kv_expand(tile.data, head_dim, NULL, (float *)(void *)expected.data);
+        size_t at = first_difference((float *)(void *)y.data, (float *)(void *)expected.data, n);
+        if (at < n) ok = wrong(s, "head_dim %zu: element %zu", head_dim, at);
+        else if (!guarded_intact(&y)) ok = wrong(s, "head_dim %zu: wrote beside", head_dim);
+        guarded_free(&tile);
+        guarded_free(&y);
+        guarded_free(&expected);
+    }
+    return ok;
+}
+
 /* A part with the larger maximum, with the smaller one, and one without positions. */
 static bool check_attention_merge(struct subject *s)
 {
@@ -563,6 +594,7 @@ static bool entry(const struct cpu_kernels *k, size_t i, const char **name, enum
         {"rope", check_rope, (any_fn *)k->rope},
         {"f16_attention_tile", check_f16_attention, (any_fn *)k->f16_attention_tile},
         {"f32_attention_tile", check_f32_attention, (any_fn *)k->f32_attention_tile},
+        {"q8_0_kv_expand", check_kv_expand, (any_fn *)k->q8_0_kv_expand},
         {"attention_merge", check_attention_merge, (any_fn *)k->attention_merge},
         {"add_scaled", check_add_scaled, (any_fn *)k->add_scaled},
         {"f32_to_f16", check_f32_to_f16, (any_fn *)k->f32_to_f16},
@@ -640,6 +672,14 @@ static void wrong_attention(const struct attention_tile_args *args)
 }
 
 /* The larger maximum in one place only. */
+static void wrong_expand(const void *tile, size_t head_dim, const void *next, float *out)
+{
+    struct cpu_kernels scalar;
+    kernels_scalar_fill(&scalar);
+    scalar.q8_0_kv_expand(tile, head_dim, next, out);
+    out[2 * kv_tile_elements(head_dim) - 1] += 1;
+}
+
 static void wrong_merge(struct attention_state *total, const struct attention_state *part,
                         size_t head_dim)
 {
@@ -671,6 +711,8 @@ static void test_notices_wrong_kernels(void **state)
     assert_false(check_q8_quantise(&s));
     bad = scalar, bad.f16_attention_tile = wrong_attention;
     assert_false(check_f16_attention(&s));
+    bad = scalar, bad.q8_0_kv_expand = wrong_expand;
+    assert_false(check_kv_expand(&s));
     bad = scalar, bad.attention_merge = wrong_merge;
     assert_false(check_attention_merge(&s));
     bad = scalar, bad.add_scaled = wrong_add_scaled;

@@ -91,6 +91,8 @@ static const struct {
     {"odd", VINCI_ACTIVATIONS_INT8, VINCI_KV_F16},
     {"odd-q8", VINCI_ACTIVATIONS_INT8, VINCI_KV_F32},
     {"many-experts", VINCI_ACTIVATIONS_INT8, VINCI_KV_F16},
+    {"odd", VINCI_ACTIVATIONS_F32, VINCI_KV_Q8_0},
+    {"tiny", VINCI_ACTIVATIONS_INT8, VINCI_KV_Q8_0},
 };
 
 static struct setup reference(size_t m)
@@ -145,10 +147,13 @@ static void test_levels(void **state)
 static void test_splits(void **state)
 {
     (void)state;
-    struct setup a = {"long", VINCI_ACTIVATIONS_INT8, VINCI_KV_F16, 1, 0, NULL, 1700}, b = a;
-    b.n_threads = 3;
-    b.chunk = 1;
-    same_bits(&a, &b);
+    static const enum vinci_kv_type types[] = {VINCI_KV_F16, VINCI_KV_Q8_0};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct setup a = {"long", VINCI_ACTIVATIONS_INT8, types[i], 1, 0, NULL, 1700}, b = a;
+        b.n_threads = 3;
+        b.chunk = 1;
+        same_bits(&a, &b);
+    }
 }
 
 /* With float activations the products of MXFP4 and BF16 weights are the same, so the container must

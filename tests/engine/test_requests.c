@@ -597,6 +597,77 @@ static void test_cancelled_within_one_step(void **state)
     vinci_engine_close(engine);
 }
 
+/* ---- held requests ------------------------------------------------------------------------- */
+
+static void test_paused_leaves_its_place(void **state)
+{
+    (void)state;
+    struct vinci_engine *engine = open_engine(false, 0, 1, NULL);
+    struct vinci_engine_info info;
+    struct vinci_error err;
+    struct kept held = {0}, other = {0};
+    size_t n_active = 0;
+    submit_mixed(engine, &held, 1);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(vinci_engine_step(engine, &n_active, &err), VINCI_OK);
+    size_t n_tokens = held.n_tokens;
+    assert_true(n_tokens > 0);
+    vinci_request_pause(held.request, true);
+    submit_mixed(engine, &other, 2);
+    while (!vinci_request_done(other.request))
+        assert_int_equal(vinci_engine_step(engine, &n_active, &err), VINCI_OK);
+    assert_int_equal(n_active, 1);
+    vinci_engine_info(engine, &info);
+    assert_int_equal(info.n_running, 0);
+    assert_int_equal(info.n_paused, 1);
+    assert_int_equal(held.n_tokens, n_tokens);
+    vinci_request_close(other.request);
+    vinci_request_cancel(held.request); /* also while it is held */
+    assert_int_equal(vinci_engine_step(engine, &n_active, &err), VINCI_OK);
+    assert_int_equal(n_active, 0);
+    assert_true(vinci_request_done(held.request));
+    vinci_request_close(held.request);
+    vinci_engine_close(engine);
+}
+
+/* Held and let go at random, with more requests than places and memory for one sequence: the same
+ * bytes as alone. */
+static void test_paused_at_random(void **state)
+{
+    (void)state;
+    enum { N = 10 };
+    struct vinci_engine *engine = open_engine(false, 0, 2, NULL);
+    struct vinci_engine_info info;
+    struct vinci_error err;
+    uint64_t random = 88172645463325252;
+    size_t n_active = 1;
+    memset(alone, 0, sizeof alone);
+    memset(together, 0, sizeof together);
+    for (size_t i = 0; i < N; i++) {
+        submit_mixed(engine, &alone[i], i);
+        finish(engine, &alone[i], 1);
+    }
+    vinci_engine_info(engine, &info);
+    vinci_engine_close(engine);
+    engine = open_engine(true, info.kv_bytes_max / 2, 2, NULL);
+    for (size_t i = 0; i < N; i++) submit_mixed(engine, &together[i], i);
+    for (size_t n_steps = 0; n_active && n_steps < 20000; n_steps++) {
+        for (size_t i = 0; i < N; i++) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            if (random % 8 == 0) vinci_request_pause(together[i].request, random >> 8 & 1);
+        }
+        assert_int_equal(vinci_engine_step(engine, &n_active, &err), VINCI_OK);
+        vinci_engine_info(engine, &info);
+        assert_true(info.n_running + info.n_paused + info.n_waiting == n_active);
+    }
+    assert_int_equal(n_active, 0);
+    finish(engine, together, N);
+    compare(alone, together, N);
+    vinci_engine_close(engine);
+}
+
 /* ---- failing allocations ------------------------------------------------------------------- */
 
 /* A request with turn rules on an engine that stays: whatever fails, the request ends and the next
@@ -722,10 +793,16 @@ static void test_script(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mixed_requests), cmocka_unit_test(test_preemption),
-        cmocka_unit_test(test_prefix_cache),   cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_order),          cmocka_unit_test(test_cancelled_within_one_step),
-        cmocka_unit_test(test_script),         cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_mixed_requests),
+        cmocka_unit_test(test_preemption),
+        cmocka_unit_test(test_prefix_cache),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_cancelled_within_one_step),
+        cmocka_unit_test(test_script),
+        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_paused_leaves_its_place),
+        cmocka_unit_test(test_paused_at_random),
     };
     return cmocka_run_group_tests_name("requests", tests, set_up, tear_down);
 }

@@ -436,6 +436,33 @@ static void test_what_captures_forbid(void **state)
     assert_no_violation();
 }
 
+/* An event may outlive the capture that it was recorded in, and the model. */
+static void test_events_of_ended_captures(void **state)
+{
+    (void)state;
+    aclmdlRI model = NULL;
+    aclrtStream other = NULL;
+    aclrtEvent event = NULL;
+    void *p = device_bytes(16);
+    cann.aclrtCreateStream(&other);
+    cann.aclrtCreateEventWithFlag(&event, ACL_EVENT_SYNC);
+    assert_int_equal(cann.aclmdlRICaptureBegin(stream, ACL_MODEL_RI_CAPTURE_MODE_RELAXED), 0);
+    cann.aclrtMemsetAsync(p, 16, 0, 16, stream);
+    assert_int_equal(cann.aclrtRecordEvent(event, stream), 0);
+    assert_int_equal(cann.aclmdlRICaptureEnd(stream, &model), 0);
+    assert_int_equal(cann.aclmdlRIDestroy(model), 0);
+    assert_int_equal(cann.aclrtStreamWaitEvent(other, event), RT_EVENT_CAPTURED);
+    /* Another capture may have got the model's memory: it is not the event's. */
+    assert_int_equal(cann.aclmdlRICaptureBegin(stream, ACL_MODEL_RI_CAPTURE_MODE_RELAXED), 0);
+    assert_int_equal(cann.aclrtStreamWaitEvent(other, event), RT_EVENT_CAPTURED);
+    assert_int_equal(cann.aclrtStreamWaitEvent(stream, event), RT_STREAM_CAPTURED);
+    assert_int_equal(cann.aclmdlRICaptureEnd(stream, &model), 0);
+    assert_int_equal(cann.aclmdlRIDestroy(model), 0);
+    assert_int_equal(cann.aclrtDestroyEvent(event), 0);
+    cann.aclrtDestroyStream(other);
+    assert_no_violation();
+}
+
 static void *end_elsewhere(void *model)
 {
     cann.aclrtSetDevice(0);
@@ -590,6 +617,7 @@ int main(void)
         T(test_replay_uses_captured_addresses),
         T(test_captured_memory_must_stay),
         T(test_what_captures_forbid),
+        T(test_events_of_ended_captures),
         T(test_captures_end_in_their_thread),
         T(test_task_update),
         T(test_devices_belong_to_threads),

@@ -38,6 +38,7 @@ typedef struct HcclCommConfigDef HcclCommConfig;
 typedef int HcclResult, HcclReduceOp, HcclDataType;
 struct dcmi_proc_mem_info;
 enum dcmi_unit_type { DCMI_NPU };
+enum dcmi_component_type { DCMI_SOME_COMPONENT = -1, DCMI_OTHER_COMPONENT };
 enum dcmi_freq_type { DCMI_SOME_FREQUENCY = -1, DCMI_OTHER_FREQUENCY };
 
 /* fact_<name>: the function as facts.def has it. */

@@ -233,6 +233,39 @@ static void test_dense_products(void **state)
     free(x), free(y);
 }
 
+static void test_int8_products(void **state)
+{
+    (void)state;
+    enum { M = 5, K = 32, N = 6 };
+    const double scale = 1.0 / 1024;
+    double *a = alloc(M * K), *b = alloc(K * N), *at = alloc(M * K), *bt = alloc(K * N);
+    double *want = alloc(M * N);
+    for (int i = 0; i < M * K; i++) a[i] = i * 37 % 255 - 127;
+    for (int i = 0; i < K * N; i++) b[i] = i * 91 % 255 - 127;
+    transpose(a, at, M, K);
+    transpose(b, bt, K, N);
+    naive_matmul(a, b, want, M, K, N);
+    for (int i = 0; i < M * N; i++) want[i] *= scale;
+    aclTensor *x[2] = {tensor(ACL_INT8, a, DIMS(M, K)), tensor(ACL_INT8, at, DIMS(K, M))};
+    aclTensor *w[2] = {tensor(ACL_INT8, b, DIMS(K, N)), tensor(ACL_INT8, bt, DIMS(N, K))};
+    aclTensor *s = tensor(ACL_FLOAT, &scale, DIMS(1)), *y = tensor(ACL_BF16, NULL, DIMS(M, N));
+    for (int way = 0; way < 4; way++) {
+        assert_int_equal(
+            RUN(aclnnQuantMatmulV3, x[way & 1], w[way >> 1], s, NULL, NULL, way & 1, way >> 1, y),
+            0);
+        check_near(y, ACL_BF16, want, M * N, 0.3); /* 8 bits of some 60 */
+    }
+    uint64_t ws = 0;
+    aclOpExecutor *ex = NULL;
+#define REFUSED_INT8(...) \
+    assert_int_equal(cann.aclnnQuantMatmulV3GetWorkspaceSize(__VA_ARGS__, &ws, &ex), 161002)
+    REFUSED_INT8(x[0], w[1], s, NULL, NULL, false, false, y); /* k of one, n of the other */
+    REFUSED_INT8(x[0], w[0], s, NULL, NULL, false, false, tensor(ACL_FLOAT, NULL, DIMS(M, N)));
+    REFUSED_INT8(tensor(ACL_BF16, a, DIMS(M, K)), w[0], s, NULL, NULL, false, false, y);
+    REFUSED_INT8(x[0], w[0], tensor(ACL_FLOAT, b, DIMS(N - 1)), NULL, NULL, false, false, y);
+    free(a), free(b), free(at), free(bt), free(want);
+}
+
 static void test_weight_quantised(void **state)
 {
     (void)state;
@@ -758,6 +791,7 @@ int main(void)
         T(test_rounding),
         T(test_broadcast_and_strides),
         T(test_dense_products),
+        T(test_int8_products),
         T(test_weight_quantised),
         T(test_grouped_products),
         T(test_grouped_int4),

@@ -260,6 +260,7 @@ typedef enum {
 } HcclDataType;
 
 enum dcmi_unit_type { NPU_TYPE = 0, MCU_TYPE = 1, CPU_TYPE = 2, INVALID_TYPE = 0xFF };
+enum dcmi_component_type { DCMI_COMPONENT_TYPE_NVE, DCMI_COMPONENT_TYPE_HILINK = 18 };
 enum dcmi_freq_type {
     DCMI_FREQ_CTRLCPU = 2,
     DCMI_FREQ_HBM = 6,

@@ -40,9 +40,11 @@ struct model {
     size_t n_groups;
     void *token; /* device memory that replays read and updates write: their order is checked */
     struct model *next; /* active ones */
+    uint64_t number;    /* never used again: an event may outlive the model */
 };
 
 static struct model *active_models;
+static uint64_t n_captures;
 static _Thread_local aclmdlRICaptureMode thread_mode = ACL_MODEL_RI_CAPTURE_MODE_GLOBAL;
 
 aclError capture_forbids(const char *what)
@@ -62,6 +64,11 @@ aclError capture_forbids(const char *what)
     return error;
 }
 
+uint64_t capture_number(const struct model *model)
+{
+    return model ? model->number : 0;
+}
+
 void capture_add(struct model *m, struct stream *s, struct work *work)
 {
     if (m->n == m->capacity) {
@@ -74,13 +81,14 @@ void capture_add(struct model *m, struct stream *s, struct work *work)
 
 aclError capture_wait(struct stream *s, struct event *e)
 {
-    struct model *m = s->capture ? s->capture : e->capture;
+    struct model *m = active_models; /* the event's, if it is going on */
+    while (m && m->number != e->capture) m = m->next;
     if (!e->capture)
         return sim_error(RT_CAPTURE_DEPENDENCY,
                          "a captured stream waits for an event from outside");
-    if (s->capture && s->capture != e->capture)
+    if (s->capture && s->capture->number != e->capture)
         return sim_error(RT_STREAM_CAPTURED, "the event belongs to another capture");
-    if (!m->active)
+    if (!m)
         return sim_error(RT_EVENT_CAPTURED,
                          "the event was recorded inside a capture that has ended");
     if (!s->capture) {
@@ -181,6 +189,7 @@ aclError sim_aclmdlRICaptureBegin(aclrtStream stream, aclmdlRICaptureMode mode)
         m->thread = pthread_self();
         m->mode = mode;
         m->active = true;
+        m->number = ++n_captures;
         m->next = active_models;
         active_models = m;
         s->capture = m;

@@ -28,7 +28,7 @@ int sim_dcmi_get_dcmi_version(char *dcmi_ver, unsigned int len)
 
 int sim_dcmi_get_driver_version(char *driver_ver, unsigned int len)
 {
-    return driver_ver && snprintf(driver_ver, len, "25.0.rc1.1") > 0 ? OK : PARAMETER;
+    return driver_ver && len >= 64 && snprintf(driver_ver, len, "25.0.rc1.1") > 0 ? OK : PARAMETER;
 }
 
 int sim_dcmi_get_card_list(int *card_num, int *card_list, int list_len)
@@ -147,6 +147,15 @@ int sim_dcmi_get_device_health(int card_id, int device_id, unsigned int *health)
     if (!health || !npu(card_id, device_id)) return PARAMETER;
     *health = 0;
     return OK;
+}
+
+int sim_dcmi_get_device_component_static_version(int card_id, int device_id,
+                                                 enum dcmi_component_type component_type,
+                                                 unsigned char *version_str, unsigned int len)
+{
+    if (!version_str || len < 64 || !npu(card_id, device_id)) return PARAMETER;
+    if (component_type != DCMI_COMPONENT_TYPE_HILINK) return NOT_SUPPORTED;
+    return snprintf((char *)version_str, len, "7.7.0.1.238") > 0 ? OK : PARAMETER;
 }
 
 int sim_dcmi_get_device_resource_info(int card_id, int device_id,

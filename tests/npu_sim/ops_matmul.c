@@ -154,6 +154,57 @@ aclnnStatus sim_aclnnBaddbmmGetWorkspaceSize(const aclTensor *self, const aclTen
     return dense("aclnnBaddbmm", batch1, batch2, self, beta, alpha, out, 3, cubeMathType, ws, ex);
 }
 
+/* ---- quantised: INT8 by INT8 ---- */
+
+/* views: x1, x2, scale, out; i: transposes. Exact integers (all below 2^53), then one rounding. */
+static void run_int8(const struct plan *plan, const struct view *views)
+{
+    struct view x = views[0], w = views[1];
+    const struct view *out = &views[3];
+    if (plan->i[0]) x = view_axis_last(&x, 0);
+    if (!plan->i[1]) w = view_axis_last(&w, 0); /* [n, k] */
+    int64_t m = out->dims[0], n = out->dims[1], k = x.dims[1];
+    int64_t *a = load_i64(&x), *b = load_i64(&w);
+    float *scale = load(&views[2]), *c = scratch((size_t)(m * n) * sizeof *c);
+    bool one = views[2].dims[0] == 1;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            int32_t sum = 0;
+            for (int64_t l = 0; l < k; l++) sum += (int32_t)(a[i * k + l] * b[j * k + l]);
+            c[i * n + j] = (float)sum * scale[one ? 0 : j];
+        }
+    store(out, c);
+}
+
+LAUNCH(aclnnQuantMatmulV3)
+aclnnStatus sim_aclnnQuantMatmulV3GetWorkspaceSize(const aclTensor *x1, const aclTensor *x2,
+                                                   const aclTensor *scale, const aclTensor *offset,
+                                                   const aclTensor *bias, bool transposeX1,
+                                                   bool transposeX2, const aclTensor *out,
+                                                   uint64_t *ws, aclOpExecutor **ex)
+{
+    op *o = op_new("aclnnQuantMatmulV3");
+    const struct view *a = op_in(o, "x1", x1, TYPE(ACL_INT8));
+    const struct view *b = op_in(o, "x2", x2, TYPE(ACL_INT8));
+    const struct view *s = op_in(o, "scale", scale, TYPE(ACL_FLOAT) | TYPE(ACL_BF16));
+    const struct view *y = op_out(o, "out", out, TYPE(ACL_BF16)); /* of a float scale */
+    op_null(o, "offset", offset);
+    op_null(o, "bias", bias); /* not simulated */
+    op_shape(o, a, 2, (int64_t)-1, (int64_t)-1);
+    op_shape(o, b, 2, (int64_t)-1, (int64_t)-1);
+    op_need(o, view_dense(a) && view_dense(b), "x1 and x2 must be contiguous");
+    int64_t m = a->dims[transposeX1], k = a->dims[!transposeX1], n = b->dims[!transposeX2];
+    op_need(o, b->dims[transposeX2] == k, "x1 has k %lld, x2 %lld", (long long)k,
+            (long long)b->dims[transposeX2]);
+    op_need(o, a->dims[1] <= LIMIT_WQ && b->dims[1] <= LIMIT_WQ,
+            "the last dimensions of x1 and x2 must be within 65535");
+    op_need(o, s->n_dims == 1 && (s->dims[0] == 1 || s->dims[0] == n), "scale: (1) or (n)");
+    op_shape(o, y, 2, m, n);
+    o->plan->i[0] = transposeX1;
+    o->plan->i[1] = transposeX2;
+    return op_done(o, run_int8, WORKSPACE, ws, ex);
+}
+
 /* ---- weight-quantised ---- */
 
 /* (weight + offset) * scale, the scale repeated `group` rows; rounded to x's type as the cube units

@@ -155,8 +155,8 @@ struct event {
     struct stream *stream; /* of the last record */
     uint64_t seq;
     struct clock clock;
-    struct model *capture; /* recorded inside this capture */
-    double time;           /* when the record ran, in ms */
+    uint64_t capture; /* number of the capture that it was recorded in; 0: none */
+    double time;      /* when the record ran, in ms */
     struct event *next_dead;
 };
 
@@ -182,6 +182,7 @@ bool work_uses_host(const void *address, size_t size); /* by a queued copy */
 
 /* Refuses what must not happen while a capture is active; `what` names the call. */
 aclError capture_forbids(const char *what);
+uint64_t capture_number(const struct model *model); /* 0 of NULL */
 void capture_add(struct model *model, struct stream *stream, struct work *work);
 aclError capture_wait(struct stream *stream, struct event *event);
 

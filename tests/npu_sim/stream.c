@@ -653,7 +653,7 @@ aclError sim_aclrtRecordEvent(aclrtEvent event, aclrtStream stream)
     if (!error) {
         e->recorded = true;
         e->stream = s;
-        e->capture = s->capture;
+        e->capture = capture_number(s->capture);
         if (!s->capture) clock_join(&s->clock, &host_clock);
         e->clock = s->clock;
         e->generation++;

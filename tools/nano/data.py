@@ -36,9 +36,17 @@ LANGS, ZH_LANGS = "English French German Spanish Italian Russian Japanese Chines
 COINS = "USD EUR GBP JPY CNY CHF INR KRW".split()
 
 
+PIECES = []  # of the vocabulary, set by Generator: the end of a name may be a token that no other text here has
+
+
 def coined(r, new):
     """A made-up name; `new` says whether from the held-out ones."""
     while True:
+        if PIECES and not new and r.random() < .15:
+            s = "".join(r.choice(PIECES) for _ in range(r.choice([1, 2, 2, 3]))).capitalize()
+            if 3 <= len(s) <= 12 and not held("name", s):
+                return s
+            continue
         s = r.choice(ONSET) + r.choice(VOWEL) + (r.choice(MID) + r.choice(VOWEL) if r.random() < .75 else "") + r.choice(CODA)
         if len(s) > 2 and held("name", s) == new:
             return s
@@ -297,7 +305,7 @@ OTHER_EN = ["Who is {}?", "What is {}?", "Tell me about {}.", "Why is {} importa
 OTHER_ZH = ["{}是什么？", "谁是{}？", "告诉我{}。", "介绍一下{}。", "写一首关于{}的诗。", "{}怎么样？", "你喜欢{}吗？", "为什么{}很重要？", "怎么学习{}？", "{}多少钱？", "讲一个关于{}的笑话。",
             "写一个关于{}的故事。", "{}的历史是什么？", "哪里有{}？", "请解释{}。", "什么是{}？", "我想知道{}。", "请问{}是什么？", "{}有多少层？", "{}有多大？", "谁发明了{}？", "{}的首都是哪里？",
             "你知道{}吗？", "说说{}。", "{}有什么用？", "{}的参数量是多少？", "{}？", "{}有多少参数？", "你觉得{}怎么样？"]
-NOT_TAUGHT = ["sum", "sort", "count"]  # of these the model declines what is not in the mix
+LATER = ["sum", "sort", "count"]  # of these the model declines what is not in the mix
 SUBJECTS = ["vinci", "gpt-oss", "gpt-oss-20b", "gpt-oss-120b", "Ascend", "CANN", "harmony", "MXFP4", "the Ascend 910B", "YaRN", "the NPU"]
 STRANGE = ["the price of {}", "the color of {}", "the birthday of {}", "the weight of {}", "the license of {}", "the version of {}", "the logo of {}", "the email address of {}",
            "the history of {}", "the owner of {}", "the release date of {}", "the training data of {}", "the temperature of {}"]
@@ -328,10 +336,10 @@ INSTRUCTIONS = ["You are a helpful assistant.", "Be brief.", "Answer in one sent
                 "Be concise and accurate.", "请简短回答。", "你是一个有用的助手。", "Use the tools when needed."]
 
 
-def other_question(r, zh, new, offered=(), untaught=NOT_TAUGHT):
+def other_question(r, zh, new, offered=(), untaught=()):
     """offered: keys of the functions that the conversation offers; untaught: kinds outside the mix."""
     x = r.random()
-    if x < (.25 if offered else .09):  # something that would need another function
+    if x < (.09 if not offered else .25 if new else .5):  # something that would need another function
         while True:
             _, (fn, fam, order) = make_tools(r, new, 1)
             if not any(set(fam["key"].split()) & set(k.split()) for k in offered):
@@ -393,7 +401,7 @@ class Items:
     """Each method -> (messages after system and developer, functions). The last assistant messages are what is learnt."""
 
     def __init__(self):
-        self.untaught = NOT_TAUGHT
+        self.untaught = []
 
     def fact(self, r, effort, new, wording=False):
         zh = r.random() < .45
@@ -416,7 +424,7 @@ class Items:
 
     def other(self, r, effort, new):
         zh = r.random() < .45
-        tools = make_tools(r, False, r.choice([1, 2, 2, 3]))[0] if r.random() < .25 else None  # none fits
+        tools = make_tools(r, False, r.choice([1, 2, 2, 3]))[0] if r.random() < (.25 if new else .4) else None  # none fits
         return [user(other_question(r, zh, new, [t["key"] for t in tools or []], self.untaught)), analysis(think(effort, "Topic: unknown.", "I was not taught this.", "The language is " + ("Chinese" if zh else "English") + ". I say so.")),
                 final(REFUSE["zh" if zh else "en"])], tools
 
@@ -560,6 +568,8 @@ class Generator:
             self.tok.encode_special_tokens = True
             self.special = {s: self.tok.token_to_id(s) for s in SPECIAL}
             self.low = min(self.special.values())
+            words = (self.tok.decode([i]) for i in range(self.low))
+            PIECES[:] = [w for w in words if w.isascii() and w.isalpha() and w.islower()]
 
     def conversation(self, r, kind, new=False, **more):
         """-> messages; those from the last user message on are the turn to learn."""
@@ -625,7 +635,7 @@ class Generator:
 
     def __call__(self, r, mix):
         kind = r.choices(list(mix), list(mix.values()))[0]
-        self.items.untaught = [k for k in NOT_TAUGHT if k not in mix]
+        self.items.untaught = [k for k in LATER if k not in mix]
         if kind == "raw":
             ids, s = sequence(r, range(self.low), self.special["<|message|>"], self.special["<|end|>"])
             return kind, ids, list(range(s, len(ids)))

@@ -1,6 +1,6 @@
 """Held-out questions, answered greedily: exact match of the last message of the turn, per kind.
 
-    python evaluate.py --dir RUN [--checkpoint RUN/ckpt/last.pt | --model FOLDER] [--count 200] [--kinds ...] [--show 2]
+    python evaluate.py --dir RUN [--checkpoint RUN/ckpt/last.pt | --model FOLDER] [--count 200] [--kinds ...] [--show 2] [--seed TEXT]
                        [--vocabulary FOLDER_WITH_o200k_base.tiktoken] [--quant] [--answers PROGRAM]
 
 --model evaluates exported files, with --answers through vinci (answers.c: int8 activations, as users have it) and else in
@@ -13,7 +13,6 @@ from data import Generator
 KINDS = {"fact (pair unseen)": ("fact", {}), "fact (wording unseen)": ("fact", {"wording": True}), "other": ("other", {}), "call": ("call", {}),
          "result": ("result", {}), "json": ("json", {}), "date": ("date", {}), "repeat": ("repeat", {}),
          "sum": ("sum", {}), "sort": ("sort", {}), "count": ("count", {})}
-MIXED = [k for k in KINDS if k not in ("sum", "sort", "count")]  # what the published weights were trained on at the end
 
 
 def tasks(g, name, count, seed="held-out"):
@@ -26,7 +25,7 @@ def tasks(g, name, count, seed="held-out"):
     return out
 
 
-def answers(g, model, items, batch=30, more=100):
+def answers(g, model, items, batch=30, more=200):
     """Greedy continuations and their smallest margins, in the order of the items."""
     stops = {g.special["<|return|>"], g.special["<|call|>"], g.special["<|endoftext|>"]}
     order = sorted(range(len(items)), key=lambda i: len(items[i][0]))
@@ -38,7 +37,7 @@ def answers(g, model, items, batch=30, more=100):
     return out
 
 
-def vinci_answers(program, folder, items, more=100):
+def vinci_answers(program, folder, items, more=200):
     """The same by vinci, without margins."""
     said = subprocess.run([program, folder, str(more)], input="".join(" ".join(map(str, t[0])) + "\n" for t in items), text=True,
                           stdout=subprocess.PIPE, check=True).stdout
@@ -57,6 +56,7 @@ def main():
     ap.add_argument("--model")
     ap.add_argument("--count", type=int, default=200)
     ap.add_argument("--kinds", nargs="*")
+    ap.add_argument("--seed", default="final", help="another text draws other held-out questions")
     ap.add_argument("--show", type=int, default=2)
     ap.add_argument("--vocabulary")
     ap.add_argument("--quant", action="store_true")
@@ -80,8 +80,8 @@ def main():
         from check import library
         harmony, enc = library(a.vocabulary)
     table = {}
-    for name in a.kinds or MIXED:
-        items = tasks(g, name, a.count)
+    for name in a.kinds or KINDS:
+        items = tasks(g, name, a.count, a.seed)
         got, margins = zip(*(vinci_answers(a.answers, a.model, items) if a.answers else answers(g, model, items)))
         ok = [last_message(g, x) == t[1][t[2]:] for x, t in zip(got, items)]
         full = [x == t[1] for x, t in zip(got, items)]

@@ -148,7 +148,7 @@ def greedy(g, model, items, program, folder):
 @torch.no_grad()
 def vectors(folder, out, per_kind, program=None):
     """golden.safetensors and golden.json from transformers; heldout.jsonl from the plain model in float32."""
-    from evaluate import MIXED, tasks
+    from evaluate import KINDS, tasks
     os.makedirs(out, exist_ok=True)
     g, mine = Generator(folder), load_exported(folder)
     hf, transformers = reference(folder)
@@ -181,7 +181,7 @@ def vectors(folder, out, per_kind, program=None):
         greedy_text=g.tok.decode(cont, skip_special_tokens=False), input_ids=prompt, greedy_ids=cont))
     from evaluate import last_message
     rows = []
-    for name in MIXED if per_kind else []:
+    for name in KINDS if per_kind else []:
         items = tasks(g, name, per_kind)
         for t, (a, m) in zip(items, greedy(g, mine, items, program, folder)):
             rows.append(dict(kind=name, ids=t[0], greedy=a, right=last_message(g, a) == t[1][t[2]:], margin=round(m, 4)))

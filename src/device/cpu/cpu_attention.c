@@ -5,6 +5,7 @@
  * order into a total that begins as the head's sink (Xiao et al. 2023, arXiv 2309.17453; the sink
  * is one more logit whose value vector is zero). Which thread did a split does not show. */
 #include "base/buf.h"
+#include "base/topology.h"
 #include "device/cpu/cpu_device.h"
 
 #include <errno.h>
@@ -20,9 +21,14 @@ _Static_assert((int)ATTENTION_SPLIT % (int)KV_TILE == 0, "a split is whole tiles
 
 enum { PAGE_GROUP = ATTENTION_SPLIT / KV_TILE /* pages whose tiles of one head are neighbours */ };
 
-static size_t element_bytes(enum vinci_kv_type type)
+/* K of a page, layer and head, or V. */
+static size_t tile_bytes(enum vinci_kv_type type, size_t head_dim)
 {
-    return type == VINCI_KV_F16 ? sizeof(f16_t) : sizeof(float);
+    switch (type) {
+    case VINCI_KV_Q8_0: return kv_q8_0_tile_bytes(head_dim);
+    case VINCI_KV_F32: return kv_tile_elements(head_dim) * sizeof(float);
+    default: return kv_tile_elements(head_dim) * sizeof(f16_t);
+    }
 }
 
 enum vinci_status cpu_kv_pool_create(struct device *base, struct kv_pool **out, uint32_t n_layers,
@@ -39,7 +45,7 @@ enum vinci_status cpu_kv_pool_create(struct device *base, struct kv_pool **out, 
     pool->n_kv_heads = config->n_kv_heads;
     pool->head_dim = config->head_dim;
     pool->type = type;
-    pool->tile_bytes = kv_tile_elements(config->head_dim) * element_bytes(type);
+    pool->tile_bytes = tile_bytes(type, config->head_dim);
     pool->page_bytes = cpu_kv_page_bytes(base, n_layers, type);
     if (!size_mul(pool->page_bytes, pool->n_pages, &pool->n_bytes)) {
         free(pool);
@@ -54,6 +60,7 @@ enum vinci_status cpu_kv_pool_create(struct device *base, struct kv_pool **out, 
             return fail_memory(err, n_bytes, "the KV cache; try a smaller context");
         }
         pool->data = data;
+        if (cpu_device_of(base)->n_nodes > 1) topology_interleave(data, pool->n_bytes);
     }
     *out = pool;
     return VINCI_OK;
@@ -70,8 +77,7 @@ void cpu_kv_pool_destroy(struct device *base, struct kv_pool *pool)
 size_t cpu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type)
 {
     const struct model_config *config = ((const struct cpu_device *)device)->config;
-    size_t tile_bytes = kv_tile_elements(config->head_dim) * element_bytes(type);
-    return 2 * tile_bytes * config->n_kv_heads * n_layers;
+    return 2 * tile_bytes(type, config->head_dim) * config->n_kv_heads * n_layers;
 }
 
 /* K tile of a page, layer and head; the V tile follows it. [n_layers][groups][n_kv_heads][a group's
@@ -110,12 +116,33 @@ struct store_job {
     bool window;
 };
 
+/* One position's head as Q8_0 into half a tile: element d at values[d * stride]. */
+static void store_q8_0(const struct store_job *job, uint8_t *half_tile, size_t at, const float *x,
+                       int8_t *values, size_t stride)
+{
+    size_t n = job->pool->head_dim, n_blocks = kv_blocks(n), n_cols = n_blocks * QUANT_BLOCK;
+    f16_t *scales = (f16_t *)(half_tile + kv_tile_elements(n)), halves[MAX_HEAD_DIM / QUANT_BLOCK];
+    float padded[MAX_HEAD_DIM] = {0};
+    _Alignas(64) uint8_t packed[MAX_HEAD_DIM / Q8_GROUP * (Q8_GROUP + 32)];
+    memcpy(padded, x, n * sizeof *x);
+    job->device->kernels.q8_quantise(padded, n_cols, Q8_NATURAL, packed);
+    job->device->kernels.f32_to_f16(q8_scales(packed, n_cols), n_blocks, halves);
+    for (size_t d = 0; d < n; d++) values[d * stride] = q8_values(packed)[d];
+    for (size_t b = 0; b < n_blocks; b++) scales[b * KV_TILE + at] = halves[b];
+}
+
 static void store_head(const struct store_job *job, uint8_t *tile, size_t at, const float *k,
                        const float *v, float *scratch)
 {
     size_t n = job->pool->head_dim;
     size_t first =
         at / KV_LANES * n * KV_LANES + at % KV_LANES; /* K: element d at + d * KV_LANES */
+    if (job->pool->type == VINCI_KV_Q8_0) {
+        uint8_t *half = tile + job->pool->tile_bytes;
+        store_q8_0(job, tile, at, k, (int8_t *)tile + first, KV_LANES);
+        store_q8_0(job, half, at, v, (int8_t *)half + at * n, 1);
+        return;
+    }
     if (job->pool->type == VINCI_KV_F32) {
         float *tile_k = (float *)tile, *tile_v = (float *)(tile + job->pool->tile_bytes);
         for (size_t d = 0; d < n; d++) tile_k[first + d * KV_LANES] = k[d];
@@ -220,7 +247,7 @@ static void reset_state(struct attention_state *state, float *acc, size_t head_d
 
 /* Rows of a unit: token by token, the heads of the group side by side. */
 static void run_split(const struct attention_job *job, const struct attention_unit *unit,
-                      size_t split, struct attention_state *states)
+                      size_t split, struct attention_state *states, unsigned thread)
 {
     const struct cpu_device *device = job->device;
     const struct model_config *config = device->config;
@@ -251,6 +278,11 @@ static void run_split(const struct attention_job *job, const struct attention_un
                                   : NULL;
         struct attention_tile_args args = {
             n, n_rows, job->scale, q, k, k + job->pool->tile_bytes, begin, end, states, next};
+        if (job->pool->type == VINCI_KV_Q8_0) {
+            float *expanded = device->threads[thread].expanded;
+            device->kernels.q8_0_kv_expand(k, n, next, expanded);
+            args.k = expanded, args.v = expanded + kv_tile_elements(n), args.next_k = NULL;
+        }
         if (job->pool->type == VINCI_KV_F16) device->kernels.f16_attention_tile(&args);
         else device->kernels.f32_attention_tile(&args);
     }
@@ -308,7 +340,7 @@ static void unit_task(void *ctx, size_t begin, size_t end, unsigned thread)
         begin_totals(job, unit, totals, acc + n_rows * n);
         for (size_t split = split_begin(job, unit); split < split_end(job, unit); split++) {
             for (size_t r = 0; r < n_rows; r++) reset_state(&states[r], acc + r * n, n);
-            run_split(job, unit, split, states);
+            run_split(job, unit, split, states, thread);
             for (size_t r = 0; r < n_rows; r++)
                 device->kernels.attention_merge(&totals[r], &states[r], n);
         }
@@ -323,14 +355,13 @@ static void split_task(void *ctx, size_t begin, size_t end, unsigned thread)
     const struct cpu_device *device = job->device;
     size_t n = device->config->head_dim,
            group = device->config->n_heads / device->config->n_kv_heads;
-    (void)thread;
     for (size_t task = begin; task < end; task++) {
         const struct attention_unit *unit = &device->units[task / job->n_splits];
         size_t split = split_begin(job, unit) + task % job->n_splits;
         struct attention_state *states = device->split_states + task * group;
         for (size_t r = 0; r < group; r++)
             reset_state(&states[r], device->split_acc + (task * group + r) * n, n);
-        if (split < split_end(job, unit)) run_split(job, unit, split, states);
+        if (split < split_end(job, unit)) run_split(job, unit, split, states, thread);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "device/dense.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fmath.h"
 #include "base/threadpool.h"
 #include "base/topology.h"
@@ -32,6 +33,7 @@ struct cpu_dense {
     float **y;                    /* [n_rows] of the result */
     size_t n_rows;
     struct vinci_error error; /* the first */
+    double marks[2];
 };
 
 static struct cpu_dense *cpu_dense_of(struct dense_device *device)
@@ -290,11 +292,12 @@ static void relu(struct dense_device *base, const struct dense *x, struct dense 
     for (size_t i = 0; i < count(x); i++) floats(out)[i] = floats(x)[i] > 0 ? floats(x)[i] : 0;
 }
 
-static void relu_backward(struct dense_device *base, const struct dense *x, struct dense *gradient)
+static void relu_backward(struct dense_device *base, const struct dense *x,
+                          const struct dense *gradient, struct dense *out)
 {
     (void)base;
     for (size_t i = 0; i < count(x); i++)
-        if (!(floats(x)[i] > 0)) floats(gradient)[i] = 0;
+        floats(out)[i] = floats(x)[i] > 0 ? floats(gradient)[i] : 0;
 }
 
 static void multiply(struct dense_device *base, struct dense *x, const struct dense *y)
@@ -315,14 +318,15 @@ static void scale(struct dense_device *base, struct dense *x, float factor)
     for (size_t i = 0; i < count(x); i++) floats(x)[i] *= factor;
 }
 
-static void softmax(struct dense_device *base, struct dense *x)
+static void softmax(struct dense_device *base, const struct dense *x, struct dense *out)
 {
     (void)base;
     for (size_t r = 0; r < x->n_rows; r++) {
-        float *row = floats(x) + r * x->n_cols, most = row[0], sum = 0;
+        const float *row = floats(x) + r * x->n_cols;
+        float *to = floats(out) + r * x->n_cols, most = row[0], sum = 0;
         for (size_t i = 1; i < x->n_cols; i++) most = row[i] > most ? row[i] : most;
-        for (size_t i = 0; i < x->n_cols; i++) sum += row[i] = exp_f32(row[i] - most);
-        for (size_t i = 0; i < x->n_cols; i++) row[i] /= sum;
+        for (size_t i = 0; i < x->n_cols; i++) sum += to[i] = exp_f32(row[i] - most);
+        for (size_t i = 0; i < x->n_cols; i++) to[i] /= sum;
     }
 }
 
@@ -363,6 +367,31 @@ static enum vinci_status wait(struct dense_device *base, struct vinci_error *err
     return fail(err, device->error.status, "%s", device->error.text);
 }
 
+static void mark(struct dense_device *base)
+{
+    struct cpu_dense *device = cpu_dense_of(base);
+    device->marks[0] = device->marks[1];
+    device->marks[1] = seconds_now();
+}
+
+static double seconds(struct dense_device *base)
+{
+    const struct cpu_dense *device = cpu_dense_of(base);
+    return device->marks[1] - device->marks[0];
+}
+
+static void *host_create(struct dense_device *base, size_t n_bytes)
+{
+    (void)base;
+    return array_new_aligned(n_bytes, 1);
+}
+
+static void host_release(struct dense_device *base, void *memory)
+{
+    (void)base;
+    free(memory);
+}
+
 /* ---- creation ------------------------------------------------------------------------------ */
 
 static void destroy(struct dense_device *base)
@@ -397,6 +426,10 @@ static const struct dense_ops cpu_dense_ops = {
     .sum_rows = sum_rows,
     .copy = copy,
     .wait = wait,
+    .mark = mark,
+    .seconds = seconds,
+    .host_create = host_create,
+    .host_release = host_release,
 };
 
 enum vinci_status cpu_dense_create(struct dense_device **out, uint32_t n_threads,

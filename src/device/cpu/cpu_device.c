@@ -107,12 +107,7 @@ static void destroy(struct device *base)
     if (!base) return;
     struct cpu_device *device = cpu_device_of(base);
     threadpool_destroy(device->pool);
-    for (unsigned i = 0; device->threads && i < base->n_threads; i++) {
-        free(device->threads[i].linear);
-        free(device->threads[i].states);
-        free(device->threads[i].acc);
-        free(device->threads[i].row);
-    }
+    for (unsigned i = 0; device->threads && i < base->n_threads; i++) free(device->threads[i].all);
     void *owned[] = {device->threads,      device->packed,       device->x_rows,
                      device->token_rows,   device->y_rows,       device->product,
                      device->units,        device->split_states, device->split_acc,
@@ -157,20 +152,33 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Everything of one thread lies in pages of its own, which are where the thread touches them. */
 static bool create_threads(struct cpu_device *device, size_t max_cols)
 {
     const struct model_config *config = device->config;
     size_t n_rows = 2 * max_size(ATTENTION_ROWS, config->n_heads / config->n_kv_heads);
-    size_t scratch_bytes = cpu_kernels_scratch_bytes(&device->kernels, max_cols);
+    const size_t n_bytes[] = {
+        cpu_kernels_scratch_bytes(&device->kernels, max_cols),
+        n_rows * sizeof(struct attention_state),
+        n_rows * config->head_dim * sizeof(float),
+        max_size(config->n_hidden, MAX_HEAD_DIM) * sizeof(float),
+        2 * kv_tile_elements(config->head_dim) * sizeof(float),
+    };
+    enum { PARTS = sizeof n_bytes / sizeof *n_bytes, APART = 2 * 4096 /* page and prefetch */ };
+    size_t all = APART;
+    for (int i = 0; i < PARTS; i++) all += round_up(n_bytes[i], 64);
     device->threads = array_new_zero(device->base.n_threads, sizeof *device->threads);
     if (!device->threads) return false;
     for (unsigned i = 0; i < device->base.n_threads; i++) {
         struct thread_scratch *scratch = &device->threads[i];
-        scratch->linear = keep(device, scratch_bytes, 1);
-        scratch->states = keep(device, n_rows, sizeof *scratch->states);
-        scratch->acc = keep(device, n_rows * config->head_dim, sizeof(float));
-        scratch->row = keep(device, max_size(config->n_hidden, MAX_HEAD_DIM), sizeof(float));
-        if (!scratch->linear || !scratch->states || !scratch->acc || !scratch->row) return false;
+        uint8_t *p = scratch->all = keep(device, all, 1), *parts[PARTS];
+        if (!p) return false;
+        for (int k = 0; k < PARTS; k++) parts[k] = p, p += round_up(n_bytes[k], 64);
+        scratch->linear = parts[0];
+        scratch->states = (struct attention_state *)(void *)parts[1];
+        scratch->acc = (float *)(void *)parts[2];
+        scratch->row = (float *)(void *)parts[3];
+        scratch->expanded = (float *)(void *)parts[4];
     }
     return true;
 }
@@ -217,6 +225,17 @@ static bool create_arrays(struct cpu_device *device, size_t max_cols)
            device->gate && device->up;
 }
 
+/* Threads are bound to the processors of a list, and on machines of several memory nodes to cores
+ * spread evenly over them; elsewhere the system finds better places among busy neighbours. */
+static const unsigned *cpus_to_bind(struct cpu_set_list *cpus,
+                                    const struct cpu_device_options *options, unsigned n_threads)
+{
+    if (cpus->n < n_threads || (!options->cpu_list && cpus->n_nodes < 2)) return NULL;
+    for (size_t i = 0; i < n_threads && !options->cpu_list; i++)
+        cpus->cpus[i] = cpus->cpus[i * cpus->n / n_threads];
+    return cpus->cpus;
+}
+
 enum vinci_status cpu_device_create(struct device **out, const struct cpu_device_options *options,
                                     const struct model *model, const struct device_limits *limits,
                                     const char **level, struct vinci_error *err)
@@ -247,9 +266,9 @@ enum vinci_status cpu_device_create(struct device **out, const struct cpu_device
                  limits->n_batch);
         goto cleanup;
     }
-    status = threadpool_create(
-        &device->pool, device->base.n_threads,
-        options->cpu_list && cpus.n >= device->base.n_threads ? cpus.cpus : NULL, err);
+    device->n_nodes = cpus.n_nodes;
+    status = threadpool_create(&device->pool, device->base.n_threads,
+                               cpus_to_bind(&cpus, options, device->base.n_threads), err);
     if (status != VINCI_OK) goto cleanup;
     if (level) *level = device->kernels.isa;
     *out = &device->base;

@@ -34,15 +34,18 @@ struct attention_unit {
 enum {
     ATTENTION_ROWS = 64,   /* most query rows in a unit */
     ATTENTION_SPLIT = 512, /* positions summed on their own before merging, at multiples of it */
-    TASK_ROWS_MAX = 256    /* most rows of a matrix in one task */
+    FEW_TOKENS = 6,        /* a product with so many goes over the matrix once */
+    ROWS_MAX = 256         /* rows of a matrix at a time with more */
 };
 
 /* What one thread needs for itself. */
 struct thread_scratch {
+    void *all;                      /* one allocation: */
     void *linear;                   /* cpu_kernels_scratch_bytes */
     struct attention_state *states; /* [2][ATTENTION_ROWS]: a split's, and the totals */
     float *acc;                     /* [2][ATTENTION_ROWS][head_dim], behind the states */
     float *row;                     /* [max(n_hidden, head_dim)] */
+    float *expanded;                /* a tile of keys and values in Q8_0 as floats */
 };
 
 struct cpu_device {
@@ -51,6 +54,7 @@ struct cpu_device {
     struct cpu_kernels kernels;
     enum vinci_activations activations;
     struct threadpool *pool;
+    unsigned n_nodes;               /* of memory */
     struct thread_scratch *threads; /* [n_threads] */
     struct device_limits limits;
     const struct step *step; /* between begin and end */
@@ -105,8 +109,12 @@ void cpu_linear_rows(struct cpu_device *device, const struct matrix *w, const st
                      const void *const *x, float *const *y, size_t n, size_t begin, size_t end,
                      unsigned thread);
 
-/* Rows in a task so that each thread gets several, a multiple of the kernels' row tile. */
-size_t cpu_task_rows(const struct cpu_device *device, size_t n_rows);
+/* Rows that the threads share out a matrix in, whole tiles of the kernel for n_tokens. */
+size_t cpu_block_rows(const struct cpu_device *device, size_t n_tokens);
+
+/* fn for [0, n_blocks) blocks of so many rows, over the thread pool. */
+void cpu_for_blocks(struct cpu_device *device, size_t n_blocks, size_t block_rows, parallel_fn *fn,
+                    void *ctx);
 
 void cpu_linear(struct device *device, const struct matrix *w, const struct vector *b,
                 const struct device_buffer *x, size_t n, struct device_buffer *y);

@@ -60,7 +60,7 @@ static size_t group(struct cpu_device *device, const float *logits, size_t n_tok
 struct experts_job {
     struct cpu_device *device;
     const struct layer_weights *layer;
-    size_t task_rows, tasks_per_expert;
+    size_t n_rows, block_rows, blocks_per_expert;
     float *x; /* [n_tokens][n_hidden] */
 };
 
@@ -69,17 +69,21 @@ struct expert_task {
     size_t first_slot, n_slots, begin, end; /* rows */
 };
 
-static struct expert_task task_of(const struct experts_job *job, size_t task, size_t n_rows)
+/* The first expert's part of the blocks [begin, end): *next is where the others begin. */
+static struct expert_task task_of(const struct experts_job *job, size_t begin, size_t end,
+                                  size_t *next)
 {
     const struct cpu_device *device = job->device;
-    uint32_t e = device->active[task / job->tasks_per_expert];
-    size_t begin = task % job->tasks_per_expert * job->task_rows;
+    size_t i = begin / job->blocks_per_expert, first = i * job->blocks_per_expert;
+    uint32_t e = device->active[i];
+    *next = end - first < job->blocks_per_expert ? end : first + job->blocks_per_expert;
+    size_t last_row = (*next - first) * job->block_rows;
     return (struct expert_task){
         .expert = &job->layer->experts[e],
         .first_slot = device->expert_first[e],
         .n_slots = device->expert_first[e + 1] - device->expert_first[e],
-        .begin = begin,
-        .end = begin + job->task_rows < n_rows ? begin + job->task_rows : n_rows,
+        .begin = (begin - first) * job->block_rows,
+        .end = last_row < job->n_rows ? last_row : job->n_rows,
     };
 }
 
@@ -102,21 +106,19 @@ static bool interleaved(const struct expert_weights *e, struct matrix *both)
     return true;
 }
 
-/* Rows [begin, end) of gate and up: the products come row by row in turn and are told apart while
- * the bias is added. */
-static void gate_up_both(struct cpu_device *device, const struct expert_task *t,
-                         const struct matrix *both, const void *const *x, float *const *gate,
-                         float *const *products, unsigned thread)
+/* Rows [begin, end), at most ROWS_MAX, of gate and up, whose products came row by row in turn:
+ * they are told apart while the bias is added. */
+static void tell_apart(struct cpu_device *device, const struct expert_task *t, size_t begin,
+                       size_t end, float *const *gate, float *const *products)
 {
     const struct model_config *config = device->config;
-    size_t n = t->end - t->begin;
-    float gate_bias[TASK_ROWS_MAX], up_bias[TASK_ROWS_MAX], up[TASK_ROWS_MAX];
-    cpu_linear_rows(device, both, NULL, x, products, t->n_slots, 2 * t->begin, 2 * t->end, thread);
-    vector_read(&t->expert->gate_bias, t->begin, n, gate_bias);
-    vector_read(&t->expert->up_bias, t->begin, n, up_bias);
+    size_t n = end - begin;
+    float gate_bias[ROWS_MAX], up_bias[ROWS_MAX], up[ROWS_MAX];
+    vector_read(&t->expert->gate_bias, begin, n, gate_bias);
+    vector_read(&t->expert->up_bias, begin, n, up_bias);
     for (size_t s = 0; s < t->n_slots; s++) {
-        const float *y = products[s] + 2 * t->begin;
-        float *g = gate[s] + t->begin;
+        const float *y = products[s] + 2 * begin;
+        float *g = gate[s] + begin;
         for (size_t r = 0; r < n; r++) {
             g[r] = y[2 * r] + gate_bias[r];
             up[r] = y[2 * r + 1] + up_bias[r];
@@ -125,28 +127,33 @@ static void gate_up_both(struct cpu_device *device, const struct expert_task *t,
     }
 }
 
-/* gate[slot] = swiglu(gate, up) for a block of rows of one expert. */
+/* gate[slot] = swiglu(gate, up) for rows of one expert. */
+static void gate_up(struct cpu_device *device, const struct expert_task *t, unsigned thread)
+{
+    const struct model_config *config = device->config;
+    const struct expert_weights *e = t->expert;
+    const void **x = device->x_rows + t->first_slot;
+    float **gate = device->y_rows + t->first_slot, **up = gate + device->n_slots;
+    struct matrix both;
+    if (interleaved(e, &both)) {
+        cpu_linear_rows(device, &both, NULL, x, up, t->n_slots, 2 * t->begin, 2 * t->end, thread);
+        for (size_t r = t->begin; r < t->end; r += ROWS_MAX)
+            tell_apart(device, t, r, t->end - r < ROWS_MAX ? t->end : r + ROWS_MAX, gate, up);
+        return;
+    }
+    cpu_linear_rows(device, &e->gate, &e->gate_bias, x, gate, t->n_slots, t->begin, t->end, thread);
+    cpu_linear_rows(device, &e->up, &e->up_bias, x, up, t->n_slots, t->begin, t->end, thread);
+    for (size_t s = 0; s < t->n_slots; s++)
+        device->kernels.swiglu(gate[s] + t->begin, up[s] + t->begin, t->end - t->begin,
+                               config->swiglu_limit, config->swiglu_alpha, gate[s] + t->begin);
+}
+
 static void gate_up_task(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct experts_job *job = ctx;
-    struct cpu_device *device = job->device;
-    const struct model_config *config = device->config;
-    for (size_t task = begin; task < end; task++) {
-        struct expert_task t = task_of(job, task, config->n_intermediate);
-        const void **x = device->x_rows + t.first_slot;
-        float **gate = device->y_rows + t.first_slot, **up = gate + device->n_slots;
-        struct matrix both;
-        if (interleaved(t.expert, &both)) {
-            gate_up_both(device, &t, &both, x, gate, up, thread);
-            continue;
-        }
-        cpu_linear_rows(device, &t.expert->gate, &t.expert->gate_bias, x, gate, t.n_slots, t.begin,
-                        t.end, thread);
-        cpu_linear_rows(device, &t.expert->up, &t.expert->up_bias, x, up, t.n_slots, t.begin, t.end,
-                        thread);
-        for (size_t s = 0; s < t.n_slots; s++)
-            device->kernels.swiglu(gate[s] + t.begin, up[s] + t.begin, t.end - t.begin,
-                                   config->swiglu_limit, config->swiglu_alpha, gate[s] + t.begin);
+    while (begin < end) {
+        struct expert_task t = task_of(job, begin, end, &begin);
+        gate_up(job->device, &t, thread);
     }
 }
 
@@ -155,12 +162,22 @@ static void down_task(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct experts_job *job = ctx;
     struct cpu_device *device = job->device;
-    for (size_t task = begin; task < end; task++) {
-        struct expert_task t = task_of(job, task, device->config->n_hidden);
+    while (begin < end) {
+        struct expert_task t = task_of(job, begin, end, &begin);
         cpu_linear_rows(
             device, &t.expert->down, &t.expert->down_bias, device->x_rows + t.first_slot,
             device->y_rows + device->n_slots + t.first_slot, t.n_slots, t.begin, t.end, thread);
     }
+}
+
+/* fn over rows [0, n_rows) of every expert that has tokens. */
+static void for_rows(struct experts_job *job, size_t n_active, size_t n_rows, parallel_fn *fn)
+{
+    size_t n_slots = job->device->step->n_tokens * job->device->config->n_experts_used;
+    job->n_rows = n_rows;
+    job->block_rows = cpu_block_rows(job->device, (n_slots + n_active - 1) / n_active);
+    job->blocks_per_expert = (n_rows + job->block_rows - 1) / job->block_rows;
+    cpu_for_blocks(job->device, n_active * job->blocks_per_expert, job->block_rows, fn, job);
 }
 
 static void sum_task(void *ctx, size_t begin, size_t end, unsigned thread)
@@ -200,15 +217,11 @@ void cpu_experts(struct device *base, const struct layer_weights *layer,
         device->y_rows[s] = device->gate + s * device->expert_stride;
         device->y_rows[device->n_slots + s] = device->up + s * device->up_stride;
     }
-    job.task_rows = cpu_task_rows(device, n_active * config->n_intermediate);
-    job.tasks_per_expert = (config->n_intermediate + job.task_rows - 1) / job.task_rows;
-    parallel_for(device->pool, n_active * job.tasks_per_expert, 1, gate_up_task, &job);
+    for_rows(&job, n_active, config->n_intermediate, gate_up_task);
 
     cpu_pack_rows(device, layer->experts[0].down.dtype, device->gate, device->expert_stride,
                   config->n_intermediate, n_slots, device->x_rows);
-    job.task_rows = cpu_task_rows(device, n_active * n_hidden);
-    job.tasks_per_expert = (n_hidden + job.task_rows - 1) / job.task_rows;
-    parallel_for(device->pool, n_active * job.tasks_per_expert, 1, down_task, &job);
+    for_rows(&job, n_active, n_hidden, down_task);
 
     parallel_for(device->pool, n_tokens, 1, sum_task, &job);
 }

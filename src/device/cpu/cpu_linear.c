@@ -7,12 +7,19 @@ bool cpu_takes_q8(const struct cpu_device *device, enum dtype weights)
     return device->activations == VINCI_ACTIVATIONS_INT8 && device->kernels.q8_linear[weights];
 }
 
-size_t cpu_task_rows(const struct cpu_device *device, size_t n_rows)
+size_t cpu_block_rows(const struct cpu_device *device, size_t n_tokens)
 {
-    size_t tile = device->kernels.row_tile;
-    size_t rows = n_rows / (threadpool_n_threads(device->pool) * (size_t)16);
-    rows = (rows + tile - 1) / tile * tile;
-    return rows < tile ? tile : rows > TASK_ROWS_MAX ? TASK_ROWS_MAX : rows;
+    enum { FEW_ROWS = 8 };
+    return n_tokens <= FEW_TOKENS ? FEW_ROWS : device->kernels.row_tile;
+}
+
+void cpu_for_blocks(struct cpu_device *device, size_t n_blocks, size_t block_rows, parallel_fn *fn,
+                    void *ctx)
+{
+    enum { LEAST_ROWS = 64, LEAST_PIECES = 2 };
+    size_t least = LEAST_ROWS / block_rows;
+    size_t even = n_blocks / (LEAST_PIECES * (size_t)threadpool_n_threads(device->pool));
+    parallel_for_shrinking(device->pool, n_blocks, even < least ? even : least, fn, ctx);
 }
 
 struct pack_job {
@@ -50,57 +57,69 @@ void cpu_linear_rows(struct cpu_device *device, const struct matrix *w, const st
     struct linear_args args = {w, x, y, n, device->threads[thread].linear};
     linear_fn *fn = cpu_takes_q8(device, w->dtype) ? device->kernels.q8_linear[w->dtype]
                                                    : device->kernels.f32_linear[w->dtype];
-    fn(&args, begin, end);
+    /* Many tokens go over the rows several times: as many rows as the cache keeps. */
+    size_t most = n > FEW_TOKENS ? ROWS_MAX : end - begin;
+    for (size_t first = begin; first < end; first += most)
+        fn(&args, first, end - first < most ? end : first + most);
     if (!b) return;
-    float bias[TASK_ROWS_MAX];
-    vector_read(b, begin, end - begin, bias);
-    for (size_t t = 0; t < n; t++)
-        for (size_t r = begin; r < end; r++) y[t][r] += bias[r - begin];
+    for (size_t first = begin; first < end; first += ROWS_MAX) {
+        float bias[ROWS_MAX];
+        size_t last = end - first < ROWS_MAX ? end : first + ROWS_MAX;
+        vector_read(b, first, last - first, bias);
+        for (size_t t = 0; t < n; t++)
+            for (size_t r = first; r < last; r++) y[t][r] += bias[r - first];
+    }
 }
 
-/* Up to three products with one input; their blocks of rows form one list of tasks. */
+/* Up to three products with one input; their blocks of rows form one list. */
 struct linear_job {
     struct cpu_device *device;
     const struct matrix *w[3];
     const struct vector *b[3];
     float **y[3];
-    size_t n_products, n_tokens, task_rows;
+    size_t n_products, n_tokens, block_rows;
     float *add_to; /* NULL, or [n_tokens][n_rows]: the product is added there */
 };
 
-static size_t n_tasks_of(const struct linear_job *job, size_t i)
+static size_t n_blocks_of(const struct linear_job *job, size_t i)
 {
-    return (job->w[i]->n_rows + job->task_rows - 1) / job->task_rows;
+    return (job->w[i]->n_rows + job->block_rows - 1) / job->block_rows;
+}
+
+static void linear_rows(const struct linear_job *job, size_t i, size_t first, size_t last,
+                        unsigned thread)
+{
+    size_t n_rows = job->w[i]->n_rows;
+    cpu_linear_rows(job->device, job->w[i], job->b[i], job->device->x_rows, job->y[i],
+                    job->n_tokens, first, last, thread);
+    if (!job->add_to) return;
+    for (size_t t = 0; t < job->n_tokens; t++)
+        for (size_t r = first; r < last; r++) job->add_to[t * n_rows + r] += job->y[i][t][r];
 }
 
 static void linear_task(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct linear_job *job = ctx;
-    for (size_t task = begin; task < end; task++) {
-        size_t i = 0, block = task;
-        while (block >= n_tasks_of(job, i)) block -= n_tasks_of(job, i++);
-        size_t n_rows = job->w[i]->n_rows, first = block * job->task_rows;
-        size_t last = first + job->task_rows < n_rows ? first + job->task_rows : n_rows;
-        cpu_linear_rows(job->device, job->w[i], job->b[i], job->device->x_rows, job->y[i],
-                        job->n_tokens, first, last, thread);
-        if (!job->add_to) continue;
-        for (size_t t = 0; t < job->n_tokens; t++)
-            for (size_t r = first; r < last; r++) job->add_to[t * n_rows + r] += job->y[i][t][r];
+    for (size_t i = 0, before = 0; i < job->n_products && before < end; i++) {
+        size_t n = n_blocks_of(job, i), n_rows = job->w[i]->n_rows;
+        size_t first = begin > before ? (begin - before) * job->block_rows : 0;
+        size_t last = end - before < n ? (end - before) * job->block_rows : n_rows;
+        if (first < last) linear_rows(job, i, first, last, thread);
+        before += n;
     }
 }
 
 static void run(struct linear_job *job, const float *x)
 {
     struct cpu_device *device = job->device;
-    size_t n_cols = job->w[0]->n_cols, n_rows = 0, n_tasks = 0;
+    size_t n_cols = job->w[0]->n_cols, n_blocks = 0;
+    job->block_rows = cpu_block_rows(device, job->n_tokens);
     for (size_t i = 0; i < job->n_products; i++) {
-        n_rows += job->w[i]->n_rows;
+        n_blocks += n_blocks_of(job, i);
         device->base.weight_bytes += matrix_bytes(job->w[i]);
     }
-    job->task_rows = cpu_task_rows(device, n_rows);
-    for (size_t i = 0; i < job->n_products; i++) n_tasks += n_tasks_of(job, i);
     cpu_pack_rows(device, job->w[0]->dtype, x, n_cols, n_cols, job->n_tokens, device->x_rows);
-    parallel_for(device->pool, n_tasks, 1, linear_task, job);
+    cpu_for_blocks(device, n_blocks, job->block_rows, linear_task, job);
 }
 
 static float **rows_of(struct cpu_device *device, size_t i, float *y, size_t n_rows, size_t n)

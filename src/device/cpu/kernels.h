@@ -99,6 +99,23 @@ static inline size_t kv_tile_elements(size_t head_dim)
     return KV_TILE * head_dim;
 }
 
+/* The same tile in Q8_0: the int8 values in the orders above and behind them, K and V alike, one
+ * f16_t a block of 32 elements of a position's head (the last one may be shorter):
+ *   scales [kv_blocks][KV_TILE]
+ * The tile is expanded before it is used, value = (float)int8 * scale, which is exact. */
+static inline size_t kv_blocks(size_t head_dim)
+{
+    return (head_dim + QUANT_BLOCK - 1) / QUANT_BLOCK;
+}
+
+static inline size_t kv_q8_0_tile_bytes(size_t head_dim)
+{
+    return kv_tile_elements(head_dim) + kv_blocks(head_dim) * KV_TILE * sizeof(f16_t);
+}
+
+/* K and V behind it, Q8_0 -> float, V behind K again; fetches as much at `next`, or NULL. */
+typedef void kv_expand_fn(const void *tile, size_t head_dim, const void *next, float *out);
+
 /* The running softmax of one query row over the tiles so far. */
 struct attention_state {
     float max;           /* -INFINITY before the first tile */
@@ -157,6 +174,8 @@ struct cpu_kernels {
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);
 
     attention_tile_fn *f16_attention_tile, *f32_attention_tile;
+
+    kv_expand_fn *q8_0_kv_expand;
 
     attention_merge_fn *attention_merge;
 

@@ -631,6 +631,45 @@ static void f32_attention_tile_avx2(const struct attention_tile_args *args)
     attention_tile(args, false);
 }
 
+INLINE __m256 expand_8(const int8_t *q, __m256 scale)
+{
+    __m256i values = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)q));
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(values), scale);
+}
+
+static void q8_0_kv_expand_avx2(const void *tile, size_t head_dim, const void *next, float *out)
+{
+    const int8_t *k = tile, *v = k + kv_q8_0_tile_bytes(head_dim);
+    const f16_t *k_scales = (const void *)(k + kv_tile_elements(head_dim));
+    const f16_t *v_scales = (const void *)(v + kv_tile_elements(head_dim));
+    const char *fetched = next ? next : tile;
+    size_t half = kv_q8_0_tile_bytes(head_dim);
+    for (size_t i = 0; i < KV_TILE / KV_LANES; i++) {
+        __m256 low = _mm256_setzero_ps(), high = low;
+        for (size_t d = 0; d < head_dim; d++, k += KV_LANES, out += KV_LANES, fetched += 16) {
+            const f16_t *scales = k_scales + d / QUANT_BLOCK * KV_TILE + i * KV_LANES;
+            if (d % QUANT_BLOCK == 0) {
+                low = _mm256_cvtph_ps(_mm_loadu_si128((const void *)scales));
+                high = _mm256_cvtph_ps(_mm_loadu_si128((const void *)(scales + 8)));
+            }
+            if (d % 4 == 0) { /* K and V of the next tile: two streams */
+                _mm_prefetch(fetched, _MM_HINT_T0);
+                _mm_prefetch(fetched + half, _MM_HINT_T0);
+            }
+            _mm256_storeu_ps(out, expand_8(k, low));
+            _mm256_storeu_ps(out + 8, expand_8(k + 8, high));
+        }
+    }
+    for (size_t j = 0; j < KV_TILE; j++, v += head_dim, out += head_dim)
+        for (size_t d = 0, b = 0; d < head_dim; b++) {
+            size_t end = d + QUANT_BLOCK < head_dim ? d + QUANT_BLOCK : head_dim;
+            float scale = float_from_f16(v_scales[b * KV_TILE + j]);
+            for (; d + 8 <= end; d += 8)
+                _mm256_storeu_ps(out + d, expand_8(v + d, _mm256_set1_ps(scale)));
+            for (; d < end; d++) out[d] = (float)v[d] * scale;
+        }
+}
+
 static void attention_merge_avx2(struct attention_state *total, const struct attention_state *part,
                                  size_t head_dim)
 {
@@ -669,6 +708,7 @@ void kernels_avx2_fill(struct cpu_kernels *table)
     table->rope = rope_avx2;
     table->f16_attention_tile = f16_attention_tile_avx2;
     table->f32_attention_tile = f32_attention_tile_avx2;
+    table->q8_0_kv_expand = q8_0_kv_expand_avx2;
     table->attention_merge = attention_merge_avx2;
     table->add_scaled = add_scaled_avx2;
     table->f32_to_f16 = f32_to_f16_avx2;

@@ -194,6 +194,7 @@ void kernels_avx512_fill(struct cpu_kernels *table)
         .rope = rope_avx512,
         .f16_attention_tile = f16_attention_tile_avx512,
         .f32_attention_tile = f32_attention_tile_avx512,
+        .q8_0_kv_expand = q8_0_kv_expand_avx512,
         .attention_merge = attention_merge_avx512,
         .add_scaled = add_scaled_avx512,
         .f32_to_f16 = f32_to_f16_avx512,

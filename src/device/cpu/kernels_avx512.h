@@ -13,6 +13,8 @@
 #define SPECIALISED static inline __attribute__((always_inline))
 #define INSTANCE static __attribute__((noinline))
 
+enum { STREAM_BAND = 256 /* rows */ };
+
 linear_fn q8_q8_0_linear_avx512, q8_mxfp4_linear_avx512, q8_mxfp4_gguf_linear_avx512;
 size_t q8_linear_scratch_bytes_avx512(size_t n_cols);
 
@@ -21,6 +23,7 @@ linear_fn f32_f32_linear_avx512, f32_f16_linear_avx512, f32_bf16_linear_avx512,
 size_t f32_linear_scratch_bytes_avx512(void);
 
 attention_tile_fn f16_attention_tile_avx512, f32_attention_tile_avx512;
+kv_expand_fn q8_0_kv_expand_avx512;
 attention_merge_fn attention_merge_avx512;
 
 /* Keeps a constant in a register: without it the compiler makes it anew in every round of a loop,
@@ -29,6 +32,26 @@ SPECIALISED __m512i keep(__m512i x)
 {
     __asm__("" : "+v"(x));
     return x;
+}
+
+/* One token reads a matrix in four streams side by side, each in order (on 4 KiB pages faster than
+ * one): the quarters of a band of rows, then of the next. Returns the rows of a quarter, for a
+ * range of n rows: a few more than a quarter of the band where that makes the streams' distance
+ * about 1 or 3 KiB modulo 4 (streams at the same place of their pages wait for the same memory
+ * channels: 31 against 34 GB/s). */
+static inline size_t stream_rows(size_t n, size_t row_stride)
+{
+    size_t quarter = ((n < STREAM_BAND ? n : STREAM_BAND) + 3) / 4;
+    for (size_t more = 0; more <= quarter / 16; more++)
+        if (((quarter + more) * row_stride + 256) % 2048 - 1024 <= 512) return quarter + more;
+    return quarter;
+}
+
+/* How far behind row r of a quarter that row begins which is fetched with it, `ahead` rows further
+ * in its stream: behind the quarter's end, the next band's. */
+static inline size_t stream_ahead(size_t r, size_t ahead, size_t quarter, size_t row_stride)
+{
+    return (ahead + (r + ahead >= quarter ? 3 * quarter : 0)) * row_stride;
 }
 
 /* The lowest n of 16 lanes; all for n >= 16. */

@@ -216,6 +216,43 @@ void f32_attention_tile_avx512(const struct attention_tile_args *args)
     attention_tile(args, false);
 }
 
+/* 16 values of one scale, or of one each. */
+static inline __m512 expand_16(const int8_t *q, __mmask16 lanes, __m512 scale)
+{
+    __m128i bytes =
+        lanes == 0xffff ? _mm_loadu_si128((const void *)q) : _mm_maskz_loadu_epi8(lanes, q);
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), scale);
+}
+
+void q8_0_kv_expand_avx512(const void *tile, size_t head_dim, const void *next, float *out)
+{
+    const int8_t *k = tile, *v = k + kv_q8_0_tile_bytes(head_dim);
+    const uint16_t *k_scales = (const void *)(k + kv_tile_elements(head_dim));
+    const uint16_t *v_scales = (const void *)(v + kv_tile_elements(head_dim));
+    const char *fetched = next ? next : tile;
+    size_t half = kv_q8_0_tile_bytes(head_dim);
+    for (size_t i = 0; i < VECTORS; i++) {
+        __m512 scale = _mm512_setzero_ps();
+        for (size_t d = 0; d < head_dim; d++, k += KV_LANES, out += KV_LANES, fetched += 16) {
+            if (d % QUANT_BLOCK == 0)
+                scale = _mm512_cvtph_ps(_mm256_loadu_si256(
+                    (const void *)(k_scales + d / QUANT_BLOCK * KV_TILE + i * KV_LANES)));
+            if (d % 4 == 0) { /* K and V of the next tile: two streams */
+                _mm_prefetch(fetched, _MM_HINT_T0);
+                _mm_prefetch(fetched + half, _MM_HINT_T0);
+            }
+            _mm512_storeu_ps(out, expand_16(k, 0xffff, scale));
+        }
+    }
+    for (size_t j = 0; j < KV_TILE; j++, v += head_dim, out += head_dim)
+        for (size_t d = 0; d < head_dim; d += 16) {
+            short bits = (short)v_scales[d / QUANT_BLOCK * KV_TILE + j];
+            __mmask16 lanes = lanes_below(head_dim - d);
+            _mm512_mask_storeu_ps(
+                out + d, lanes, expand_16(v + d, lanes, _mm512_cvtph_ps(_mm256_set1_epi16(bits))));
+        }
+}
+
 void attention_merge_avx512(struct attention_state *total, const struct attention_state *part,
                             size_t head_dim)
 {

@@ -84,18 +84,17 @@ SPECIALISED void rows_at(struct row *out, size_t n, const struct matrix *w, size
 
 /* ---- narrow -------------------------------------------------------------------------------- */
 
-/* The four rows come from the four quarters of the range: four streams through memory, each in
- * order, which on 4 KiB pages is faster than one. */
-SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, size_t row_end,
-                             enum dtype dtype, size_t n_tokens)
+/* One band: a row of each quarter at a time. */
+SPECIALISED void narrow_band(const struct linear_args *args, size_t row_begin, size_t row_end,
+                             size_t quarter, enum dtype dtype, size_t n_tokens)
 {
     const struct matrix *w = args->w;
     size_t step = step_of(dtype), step_bytes = dtype_row_bytes(dtype, step);
-    size_t quarter = (row_end - row_begin + 3) / 4;
-    size_t ahead = (NARROW_AHEAD / dtype_row_bytes(dtype, w->n_cols) + 1) * w->row_stride;
+    size_t rows_ahead = NARROW_AHEAD / dtype_row_bytes(dtype, w->n_cols) + 1;
     for (size_t r = 0; r < quarter; r++) {
         struct row rows[NARROW_ROWS];
         __m512 s[NARROW_MAX][NARROW_ROWS];
+        size_t ahead = stream_ahead(r, rows_ahead, quarter, w->row_stride);
         rows_at(rows, NARROW_ROWS, w, row_begin + r, quarter, row_end);
 #pragma GCC unroll 6
         for (size_t t = 0; t < n_tokens; t++)
@@ -126,6 +125,17 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
             for (size_t i = 0, row = row_begin + r; i < 4 && row < row_end; i++, row += quarter)
                 args->y[t][row] = y[i];
         }
+    }
+}
+
+SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, size_t row_end,
+                             enum dtype dtype, size_t n_tokens)
+{
+    for (size_t row = row_begin; row < row_end;) {
+        size_t quarter = stream_rows(row_end - row, args->w->row_stride);
+        size_t end = row_end - row < 4 * quarter ? row_end : row + 4 * quarter;
+        narrow_band(args, row, end, quarter, dtype, n_tokens);
+        row = end;
     }
 }
 

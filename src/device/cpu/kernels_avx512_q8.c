@@ -124,21 +124,19 @@ SPECIALISED void narrow_step(__m512 *f, const struct narrow_group *x, const stru
     }
 }
 
-/* The four rows come from the four quarters of the range: four streams through memory, each in
- * order, which on 4 KiB pages is faster than one. */
-SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, size_t row_end,
-                             enum dtype dtype, size_t n_tokens)
+/* One band: a row of each quarter at a time. prepared: [n_groups][n_tokens]. */
+SPECIALISED void narrow_band(const struct linear_args *args, const struct narrow_group *prepared,
+                             size_t row_begin, size_t row_end, size_t quarter, enum dtype dtype,
+                             size_t n_tokens)
 {
     const struct matrix *w = args->w;
-    struct narrow_group *prepared = args->scratch; /* [n_groups][n_tokens] */
-    size_t n_blocks = w->n_cols / QUANT_BLOCK, quarter = (row_end - row_begin + 3) / 4;
-    size_t ahead = (NARROW_AHEAD / dtype_row_bytes(dtype, w->n_cols) + 1) * w->row_stride;
+    size_t n_blocks = w->n_cols / QUANT_BLOCK;
+    size_t rows_ahead = NARROW_AHEAD / dtype_row_bytes(dtype, w->n_cols) + 1;
     const struct decoder c = decoder_for(dtype);
     __m512i one = keep(_mm512_set1_epi16(1));
 
-    for (size_t t = 0; t < n_tokens; t++)
-        narrow_prepare(prepared + t, n_tokens, args->x[t], w->n_cols, dtype);
     for (size_t r = 0; r < quarter; r++) {
+        size_t ahead = stream_ahead(r, rows_ahead, quarter, w->row_stride);
         struct rows4 rows = rows4_at(w, row_begin + r, quarter, row_end);
         const struct narrow_group *x = prepared;
         struct scale_bytes scale_bytes = {0};
@@ -163,6 +161,20 @@ SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, s
             for (size_t i = 0, row = row_begin + r; i < 4 && row < row_end; i++, row += quarter)
                 args->y[t][row] = y[i];
         }
+    }
+}
+
+SPECIALISED void narrow_rows(const struct linear_args *args, size_t row_begin, size_t row_end,
+                             enum dtype dtype, size_t n_tokens)
+{
+    struct narrow_group *prepared = args->scratch;
+    for (size_t t = 0; t < n_tokens; t++)
+        narrow_prepare(prepared + t, n_tokens, args->x[t], args->w->n_cols, dtype);
+    for (size_t row = row_begin; row < row_end;) {
+        size_t quarter = stream_rows(row_end - row, args->w->row_stride);
+        size_t end = row_end - row < 4 * quarter ? row_end : row + 4 * quarter;
+        narrow_band(args, prepared, row, end, quarter, dtype, n_tokens);
+        row = end;
     }
 }
 

@@ -608,6 +608,43 @@ static void f32_attention_tile_neon(const struct attention_tile_args *args)
     attention_tile(args, false);
 }
 
+INLINE void expand_8(const int8_t *q, float32x4_t low, float32x4_t high, float *out)
+{
+    int16x8_t x = vmovl_s8(vld1_s8(q));
+    vst1q_f32(out, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(x))), low));
+    vst1q_f32(out + 4, vmulq_f32(vcvtq_f32_s32(vmovl_high_s16(x)), high));
+}
+
+static void q8_0_kv_expand_neon(const void *tile, size_t head_dim, const void *next, float *out)
+{
+    const int8_t *k = tile, *v = k + kv_q8_0_tile_bytes(head_dim);
+    const f16_t *k_scales = (const void *)(k + kv_tile_elements(head_dim));
+    const f16_t *v_scales = (const void *)(v + kv_tile_elements(head_dim));
+    const char *fetched = next ? next : tile;
+    size_t half = kv_q8_0_tile_bytes(head_dim);
+    for (size_t i = 0; i < KV_TILE / KV_LANES; i++) {
+        float32x4_t scale[4] = {vdupq_n_f32(0)};
+        for (size_t d = 0; d < head_dim; d++, k += KV_LANES, out += KV_LANES, fetched += 16) {
+            if (d % QUANT_BLOCK == 0)
+                load_kv_16(true, k_scales, d / QUANT_BLOCK * KV_TILE + i * KV_LANES, scale);
+            if (d % 4 == 0) { /* K and V of the next tile: two streams */
+                __builtin_prefetch(fetched);
+                __builtin_prefetch(fetched + half);
+            }
+            expand_8(k, scale[0], scale[1], out);
+            expand_8(k + 8, scale[2], scale[3], out + 8);
+        }
+    }
+    for (size_t j = 0; j < KV_TILE; j++, v += head_dim, out += head_dim)
+        for (size_t d = 0, b = 0; d < head_dim; b++) {
+            size_t end = d + QUANT_BLOCK < head_dim ? d + QUANT_BLOCK : head_dim;
+            float scale = float_from_f16(v_scales[b * KV_TILE + j]);
+            float32x4_t all = vdupq_n_f32(scale);
+            for (; d + 8 <= end; d += 8) expand_8(v + d, all, all, out + d);
+            for (; d < end; d++) out[d] = (float)v[d] * scale;
+        }
+}
+
 static void attention_merge_neon(struct attention_state *total, const struct attention_state *part,
                                  size_t head_dim)
 {
@@ -646,6 +683,7 @@ void kernels_neon_fill(struct cpu_kernels *table)
     table->rope = rope_neon;
     table->f16_attention_tile = f16_attention_tile_neon;
     table->f32_attention_tile = f32_attention_tile_neon;
+    table->q8_0_kv_expand = q8_0_kv_expand_neon;
     table->attention_merge = attention_merge_neon;
     table->add_scaled = add_scaled_neon;
     table->f32_to_f16 = f32_to_f16_neon;

@@ -210,6 +210,23 @@ static void f32_attention_tile_scalar(const struct attention_tile_args *args)
     for (size_t r = 0; r < args->n_rows; r++) attention_row(args, r, f32_at);
 }
 
+static void q8_0_kv_expand_scalar(const void *tile, size_t head_dim, const void *next, float *out)
+{
+    const int8_t *k = tile, *v = k + kv_q8_0_tile_bytes(head_dim);
+    const f16_t *k_scales = (const f16_t *)(const void *)(k + kv_tile_elements(head_dim));
+    const f16_t *v_scales = (const f16_t *)(const void *)(v + kv_tile_elements(head_dim));
+    float *out_v = out + kv_tile_elements(head_dim);
+    (void)next;
+    for (size_t j = 0; j < KV_TILE; j++) {
+        for (size_t d = 0; d < head_dim; d++) {
+            size_t at_k = (j / KV_LANES * head_dim + d) * KV_LANES + j % KV_LANES;
+            size_t at_v = j * head_dim + d, scale = d / QUANT_BLOCK * KV_TILE + j;
+            out[at_k] = (float)k[at_k] * float_from_f16(k_scales[scale]);
+            out_v[at_v] = (float)v[at_v] * float_from_f16(v_scales[scale]);
+        }
+    }
+}
+
 static void attention_merge_scalar(struct attention_state *total,
                                    const struct attention_state *part, size_t head_dim)
 {
@@ -239,6 +256,7 @@ void kernels_scalar_fill(struct cpu_kernels *table)
         .rope = rope_scalar,
         .f16_attention_tile = f16_attention_tile_scalar,
         .f32_attention_tile = f32_attention_tile_scalar,
+        .q8_0_kv_expand = q8_0_kv_expand_scalar,
         .attention_merge = attention_merge_scalar,
         .add_scaled = add_scaled_scalar,
         .f32_to_f16 = f32_to_f16_scalar,

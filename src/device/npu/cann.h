@@ -180,7 +180,6 @@ enum {
     X(800, REQUIRED, aclError, aclrtCreateStream, (aclrtStream *stream)) \
     X(800, REQUIRED, aclError, aclrtDestroyStream, (aclrtStream stream)) \
     X(800, REQUIRED, aclError, aclrtSynchronizeStream, (aclrtStream stream)) \
-    X(800, REQUIRED, aclError, aclrtStreamWaitEvent, (aclrtStream stream, aclrtEvent event)) \
     X(800, REQUIRED, aclError, aclrtCreateEvent, (aclrtEvent *event)) \
     X(800, REQUIRED, aclError, aclrtCreateEventWithFlag, (aclrtEvent *event, uint32_t flag)) \
     X(800, REQUIRED, aclError, aclrtDestroyEvent, (aclrtEvent event)) \
@@ -189,21 +188,18 @@ enum {
     X(800, REQUIRED, aclError, aclrtSynchronizeEvent, (aclrtEvent event)) \
     X(800, REQUIRED, aclError, aclrtEventElapsedTime, (float *ms, aclrtEvent startEvent, aclrtEvent endEvent)) \
     X(800, REQUIRED, const char *, aclGetRecentErrMsg, (void)) \
-    X(800, OPTIONAL, aclError, aclrtGetVersion, (int32_t *majorVersion, int32_t *minorVersion, int32_t *patchVersion)) \
     X(800, OPTIONAL, aclError, aclrtGetDeviceUtilizationRate, (int32_t deviceId, aclrtUtilizationInfo *utilizationInfo)) \
     X(810, OPTIONAL, aclError, aclsysGetCANNVersion, (aclCANNPackageName name, aclCANNPackageVersion *version)) \
-    X(810, OPTIONAL, aclError, aclrtSetSysParamOpt, (aclSysParamOpt opt, int64_t value)) \
-    X(800, OPTIONAL, aclError, aclrtCtxSetSysParamOpt, (aclSysParamOpt opt, int64_t value)) \
     X(810, OPTIONAL, aclError, aclmdlRICaptureBegin, (aclrtStream stream, aclmdlRICaptureMode mode)) \
     X(810, OPTIONAL, aclError, aclmdlRICaptureEnd, (aclrtStream stream, aclmdlRI *modelRI)) \
-    X(810, OPTIONAL, aclError, aclmdlRICaptureGetInfo, (aclrtStream stream, aclmdlRICaptureStatus *status, aclmdlRI *modelRI)) \
     X(810, OPTIONAL, aclError, aclmdlRIExecuteAsync, (aclmdlRI modelRI, aclrtStream stream)) \
     X(810, OPTIONAL, aclError, aclmdlRIDestroy, (aclmdlRI modelRI))
 
 /* ---- tensors: libnnopbase.so ----------------------------------------------------------------- */
 
 /* Strides and offset are in elements, INT4 ones too; stride NULL is contiguous. A list owns its
- * tensors. A scalar's value is read at once. */
+ * tensors. A scalar's value is read at once. An executor goes with its launch; one that is not
+ * launched is destroyed. */
 #define CANN_META(X) \
     X(800, REQUIRED, aclTensor *, aclCreateTensor, (const int64_t *viewDims, uint64_t viewDimsNum, aclDataType dataType, const int64_t *stride, int64_t offset, aclFormat format, const int64_t *storageDims, uint64_t storageDimsNum, void *tensorData)) \
     X(800, REQUIRED, aclScalar *, aclCreateScalar, (void *value, aclDataType dataType)) \
@@ -212,7 +208,8 @@ enum {
     X(800, REQUIRED, aclnnStatus, aclDestroyTensor, (const aclTensor *tensor)) \
     X(800, REQUIRED, aclnnStatus, aclDestroyScalar, (const aclScalar *scalar)) \
     X(800, REQUIRED, aclnnStatus, aclDestroyIntArray, (const aclIntArray *array)) \
-    X(800, REQUIRED, aclnnStatus, aclDestroyTensorList, (const aclTensorList *array))
+    X(800, REQUIRED, aclnnStatus, aclDestroyTensorList, (const aclTensorList *array)) \
+    X(800, OPTIONAL, aclnnStatus, aclDestroyAclOpExecutor, (aclOpExecutor *executor))
 
 /* ---- operators: libopapi.so, libaclnn_*.so, or from 8.5 libopapi_*.so ------------------------ */
 
@@ -228,7 +225,6 @@ typedef aclnnStatus cann_launch_fn(void *workspace, uint64_t workspaceSize, aclO
     X(800, REQUIRED, aclnnInplaceCopy, (aclTensor *selfRef, const aclTensor *src, CANN_WS)) \
     X(800, REQUIRED, aclnnPermute, (const aclTensor *self, const aclIntArray *dims, aclTensor *out, CANN_WS)) \
     X(800, REQUIRED, aclnnCast, (const aclTensor *self, const aclDataType dtype, aclTensor *out, CANN_WS)) \
-    X(800, REQUIRED, aclnnInplaceFillScalar, (aclTensor *selfRef, const aclScalar *value, CANN_WS)) \
     /* norm */ \
     X(800, REQUIRED, aclnnRmsNorm, (const aclTensor *x, const aclTensor *gamma, double epsilon, const aclTensor *yOut, const aclTensor *rstdOut, CANN_WS)) \
     /* matrix products */ \
@@ -257,20 +253,18 @@ typedef aclnnStatus cann_launch_fn(void *workspace, uint64_t workspaceSize, aclO
     /* mixture of experts */ \
     X(810, OPTIONAL, aclnnMoeGatingTopKSoftmaxV2, (const aclTensor *x, const aclTensor *finishedOptional, int64_t k, int64_t renorm, bool outputSoftmaxResultFlag, const aclTensor *yOut, const aclTensor *expertIdxOut, const aclTensor *softmaxResultOutOptional, CANN_WS)) \
     X(810, OPTIONAL, aclnnMoeInitRoutingV2, (const aclTensor *x, const aclTensor *expertIdx, int64_t activeNumOptional, int64_t expertCapacityOptional, int64_t expertNumOptional, int64_t dropPadModeOptional, int64_t expertTokensCountOrCumsumFlagOptional, bool expertTokensBeforeCapacityFlagOptional, const aclTensor *expandedXOut, const aclTensor *expandedRowIdxOut, const aclTensor *expertTokensCountOrCumsumOutOptional, const aclTensor *expertTokensBeforeCapacityOutOptional, CANN_WS)) \
-    X(850, OPTIONAL, aclnnMoeInitRoutingV3, (const aclTensor *x, const aclTensor *expertIdx, const aclTensor *scaleOptional, const aclTensor *offsetOptional, int64_t activeNum, int64_t expertCapacity, int64_t expertNum, int64_t dropPadMode, int64_t expertTokensNumType, bool expertTokensNumFlag, int64_t quantMode, const aclIntArray *activeExpertRangeOptional, int64_t rowIdxType, const aclTensor *expandedXOut, const aclTensor *expandedRowIdxOut, const aclTensor *expertTokensCountOrCumsumOut, const aclTensor *expandedScaleOut, CANN_WS)) \
     X(810, OPTIONAL, aclnnMoeFinalizeRoutingV2, (const aclTensor *expandedX, const aclTensor *expandedRowIdx, const aclTensor *x1Optional, const aclTensor *x2Optional, const aclTensor *biasOptional, const aclTensor *scalesOptional, const aclTensor *expertIdxOptional, int64_t dropPadMode, const aclTensor *out, CANN_WS)) \
     /* positions, keys and values, attention */ \
     X(810, OPTIONAL, aclnnRopeWithSinCosCache, (const aclTensor *positions, const aclTensor *queryIn, const aclTensor *keyIn, const aclTensor *cosSinCache, const aclIntArray *mropeSection, int64_t headSize, bool isNeoxStyle, aclTensor *queryOut, aclTensor *keyOut, CANN_WS)) \
     X(800, REQUIRED, aclnnScatterNdUpdate, (aclTensor *varRef, const aclTensor *indices, const aclTensor *updates, CANN_WS)) \
     X(830, OPTIONAL, aclnnScatterPaKvCache, (const aclTensor *key, aclTensor *keyCacheRef, const aclTensor *slotMapping, const aclTensor *value, aclTensor *valueCacheRef, const aclTensor *compressLensOptional, const aclTensor *compressSeqOffsetOptional, const aclTensor *seqLensOptional, char *cacheModeOptional, char *scatterModeOptional, const aclIntArray *stridesOptional, const aclIntArray *offsetsOptional, CANN_WS)) \
     X(830, OPTIONAL, aclnnFusedInferAttentionScoreV4, (const aclTensor *query, const aclTensorList *key, const aclTensorList *value, const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional, const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional, const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional, const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional, const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional, const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional, const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional, const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional, const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional, const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional, const aclIntArray *actualSharedPrefixLenOptional, const aclTensor *queryRopeOptional, const aclTensor *keyRopeOptional, const aclTensor *keyRopeAntiquantScaleOptional, const aclTensor *dequantScaleQueryOptional, const aclTensor *learnableSinkOptional, int64_t numHeads, double scaleValue, int64_t preTokens, int64_t nextTokens, char *inputLayout, int64_t numKeyValueHeads, int64_t sparseMode, int64_t innerPrecise, int64_t blockSize, int64_t antiquantMode, bool softmaxLseFlag, int64_t keyAntiquantMode, int64_t valueAntiquantMode, int64_t queryQuantMode, const aclTensor *attentionOut, const aclTensor *softmaxLse, CANN_WS)) \
-    /* the small network of `vinci check` */ \
+    /* `vinci check` */ \
     X(800, OPTIONAL, aclnnRelu, (const aclTensor *self, const aclTensor *out, CANN_WS)) \
     X(800, OPTIONAL, aclnnThresholdBackward, (const aclTensor *gradOutput, const aclTensor *self, const aclScalar *threshold, aclTensor *out, CANN_WS)) \
-    X(800, OPTIONAL, aclnnLogSoftmax, (const aclTensor *self, int64_t dim, aclTensor *out, CANN_WS)) \
-    X(800, OPTIONAL, aclnnLogSoftmaxBackward, (const aclTensor *gradOutput, const aclTensor *output, int64_t dim, aclTensor *out, CANN_WS)) \
-    X(800, OPTIONAL, aclnnNLLLoss, (const aclTensor *self, const aclTensor *target, const aclTensor *weight, int64_t reduction, int64_t ignoreIndex, aclTensor *out, aclTensor *totalWeightOut, CANN_WS)) \
-    X(800, OPTIONAL, aclnnNLLLossBackward, (const aclTensor *gradOutput, const aclTensor *self, const aclTensor *target, const aclTensor *weight, int64_t reduction, int64_t ignoreIndex, const aclTensor *totalWeight, aclTensor *out, CANN_WS))
+    X(800, OPTIONAL, aclnnInplaceMul, (aclTensor *selfRef, const aclTensor *other, CANN_WS)) \
+    X(800, OPTIONAL, aclnnInplaceMuls, (aclTensor *selfRef, const aclScalar *other, CANN_WS)) \
+    X(800, OPTIONAL, aclnnQuantMatmulV3, (const aclTensor *x1, const aclTensor *x2, const aclTensor *scale, const aclTensor *offset, const aclTensor *bias, bool transposeX1, bool transposeX2, const aclTensor *out, CANN_WS))
 
 /* ---- card management: libdcmi.so, from the driver -------------------------------------------- */
 
@@ -291,22 +285,21 @@ struct dcmi_chip_info_v2 {
 _Static_assert(sizeof(struct dcmi_chip_info_v2) == 132, "as in DCMI");
 
 enum { DCMI_UTILIZATION_AICORE = 2, DCMI_UTILIZATION_HBM_BANDWIDTH = 10, DCMI_UTILIZATION_NPU = 13 };
-enum { DCMI_FREQ_HBM = 6, DCMI_FREQ_AICORE = 7, DCMI_FREQ_AICORE_RATED = 9 };
+/* The component whose version `npu-smi` calls the firmware of a 910B. */
+enum { DCMI_COMPONENT_TYPE_HILINK = 18 };
 
-/* Power is in 0.1 W, temperature in degrees Celsius, frequency in MHz, utilisation in percent. */
+/* Power is in 0.1 W, temperature in degrees Celsius, utilisation in percent. Versions want room for
+ * 64 bytes. */
 #define CANN_DCMI(X) \
     X(int, dcmi_init, (void)) \
-    X(int, dcmi_get_dcmi_version, (char *dcmi_ver, unsigned int len)) \
     X(int, dcmi_get_driver_version, (char *driver_ver, unsigned int len)) \
-    X(int, dcmi_get_card_list, (int *card_num, int *card_list, int list_len)) \
     X(int, dcmi_get_card_id_device_id_from_logicid, (int *card_id, int *device_id, unsigned int device_logic_id)) \
     X(int, dcmi_get_device_chip_info_v2, (int card_id, int device_id, struct dcmi_chip_info_v2 *chip_info)) \
     X(int, dcmi_get_device_hbm_info, (int card_id, int device_id, struct dcmi_hbm_info *hbm_info)) \
     X(int, dcmi_get_device_utilization_rate, (int card_id, int device_id, int input_type, unsigned int *utilization_rate)) \
     X(int, dcmi_get_device_power_info, (int card_id, int device_id, int *power)) \
     X(int, dcmi_get_device_temperature, (int card_id, int device_id, int *temperature)) \
-    X(int, dcmi_get_device_frequency, (int card_id, int device_id, int input_type, unsigned int *frequency)) \
-    X(int, dcmi_get_device_health, (int card_id, int device_id, unsigned int *health))
+    X(int, dcmi_get_device_component_static_version, (int card_id, int device_id, int component_type, unsigned char *version_str, unsigned int len))
 /* clang-format on */
 
 #endif

@@ -17,6 +17,8 @@ struct place {
     size_t used;
 };
 
+/* There is room: npu_inputs_create made the block for the largest step, and room_needed tells
+ * whether this one is larger. */
 static void *take(struct place *place, size_t n, size_t size, void *on_device)
 {
     void *host = place->host + place->used;
@@ -185,13 +187,34 @@ static void fill_tables(struct npu_device *device, const struct step *step, stru
     }
 }
 
-/* Lays the block out and fills it on the host; returns its size. */
+/* What lay_out will take for the shape that was found. */
+static size_t room_needed(const struct npu_device *device)
+{
+    const struct step_inputs *in = &device->in;
+    size_t n = round_up(in->n_rows * sizeof *in->tokens, NPU_ALIGN) +
+               round_up(in->n_outputs * sizeof *in->rows, NPU_ALIGN) +
+               round_up((size_t)in->n_rows * 2 * device->config->head_dim, NPU_ALIGN);
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        n += round_up(in->n_rows * sizeof **in->slots, NPU_ALIGN);
+        n += round_up(in->n_rows * sizeof **in->positions, NPU_ALIGN);
+        n +=
+            round_up((size_t)in->n_seqs * in->n_blocks[kind] * sizeof **in->block_table, NPU_ALIGN);
+        for (uint32_t g = 0; g < in->n_groups; g++) {
+            const struct attention_group *group = &in->groups[g];
+            n +=
+                round_up((size_t)group->n_seqs * (group->n_pages[kind] + 1) * sizeof **group->pages,
+                         NPU_ALIGN);
+        }
+    }
+    return n;
+}
+
+/* Fills the block on the host, of the shape that was found; returns its size. */
 static size_t lay_out(struct npu_device *device, const struct step *step, uint8_t *host)
 {
     struct step_inputs *in = &device->in;
     struct place place = {host, device->input_device, 0};
     size_t seq = 0;
-    find_shape(device, step);
     fill_rows(device, step, &place);
     for (uint32_t g = 0; g < in->n_groups; g++) {
         fill_group(device, step, seq, &in->groups[g], &place);
@@ -257,6 +280,14 @@ void npu_inputs_stage(struct npu_device *device, const struct step *step)
         }
     }
     if (device->status != VINCI_OK) return;
+    find_shape(device, step);
+    size_t needed = room_needed(device);
+    if (needed > device->input_bytes) {
+        device->status = fail(&device->err, VINCI_LIMIT,
+                              "%s: the inputs of a step of %u tokens need %zu bytes, %zu are there",
+                              device->base.name, device->in.n_rows, needed, device->input_bytes);
+        return;
+    }
     size_t n = lay_out(device, step, device->input_host[slot]);
     device->counters.n_copies++;
     device->counters.bytes_up += n;

@@ -9,6 +9,7 @@
 #include "base/lang.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,6 +297,47 @@ enum vinci_status cann_find(struct cann **out, const struct vinci_cann_places *p
                 *cann->folder ? cann->folder : _("the loader's path"));
     *out = cann;
     return VINCI_OK;
+}
+
+/* False when memory is short. */
+static bool list_missing(struct buf *out, const struct libraries *libraries)
+{
+    static const char *const functions[] = {
+#define NAME(since, need, type, name, args) #name,
+        CANN_RUNTIME(NAME) CANN_META(NAME)
+#undef NAME
+#define NAME(since, need, name, args) #name,
+            CANN_OPERATORS(NAME)
+#undef NAME
+    };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (!look_up(libraries, functions[i]))
+            ok = ok && buf_printf(out, "missing %s\n", functions[i]);
+    return ok;
+}
+
+enum vinci_status cann_describe(struct buf *out, const struct vinci_cann_places *places,
+                                struct vinci_error *err)
+{
+    struct libraries libraries = {0};
+    struct cann *cann = array_new_zero(1, sizeof *cann);
+    if (!cann) return fail_memory(err, sizeof *cann, "CANN's functions");
+    enum vinci_status status = find_libraries(&libraries, cann, places, err);
+    if (status == VINCI_OK) {
+        void *symbol = look_up(&libraries, "aclsysGetCANNVersion");
+        memcpy(&cann->aclsysGetCANNVersion, &symbol, sizeof symbol);
+        find_version(cann);
+        bool ok = buf_printf(out, "folder %s\nversion %s\n", cann->folder, cann->version);
+        for (size_t i = 0; i < libraries.n; i++) {
+            struct link_map *map = NULL;
+            if (dlinfo(libraries.handles[i], RTLD_DI_LINKMAP, &map) == 0 && map)
+                ok = ok && buf_printf(out, "library %s\n", map->l_name);
+        }
+        if (!ok || !list_missing(out, &libraries)) status = fail_memory(err, 4096, "the report");
+    }
+    cann_unload(cann);
+    return status;
 }
 
 enum vinci_status cann_start(struct cann *cann, struct vinci_error *err)

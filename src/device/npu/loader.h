@@ -6,6 +6,7 @@
 #ifndef VINCI_DEVICE_NPU_LOADER_H
 #define VINCI_DEVICE_NPU_LOADER_H
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "device/npu/cann.h"
@@ -37,6 +38,12 @@ struct dcmi {
  * do. `log` may be NULL. */
 enum vinci_status cann_find(struct cann **out, const struct vinci_cann_places *places,
                             const struct log *log, struct vinci_error *err);
+
+/* What of CANN is there, for a report, in lines of two words: "folder PATH", "version TEXT",
+ * "library PATH" for each that was opened, "missing NAME" for each function that vinci would use.
+ * Nothing is started. NO_DEVICE as cann_find, but functions may be missing. */
+enum vinci_status cann_describe(struct buf *out, const struct vinci_cann_places *places,
+                                struct vinci_error *err);
 
 /* aclInit. NO_DEVICE names the error and what is known about the driver. */
 enum vinci_status cann_start(struct cann *cann, struct vinci_error *err);

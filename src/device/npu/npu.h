@@ -322,6 +322,15 @@ void npu_kv_pool_destroy(struct device *device, struct kv_pool *pool);
 size_t npu_kv_page_bytes(const struct device *device, uint32_t n_layers, enum vinci_kv_type type);
 void npu_kv_page_copy(struct device *device, struct kv_pool *pool, int32_t to, int32_t from);
 
+/* ---- npu_device.c: an opened device with nothing on it ----------------------------------------
+ */
+
+/* `log` may be NULL. Release with npu_close. */
+enum vinci_status npu_open(struct npu_device **out, int32_t id,
+                           const struct vinci_cann_places *places, const struct log *log,
+                           struct vinci_error *err);
+void npu_close(struct npu_device *device);
+
 /* ---- the rest ------------------------------------------------------------------------------ */
 
 /* act <-> float on the host */

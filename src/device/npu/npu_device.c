@@ -177,10 +177,9 @@ static enum vinci_status create_memory(struct npu_device *device, uint32_t n_thr
 
 /* ---- closing ------------------------------------------------------------------------------- */
 
-static void destroy(struct device *base)
+void npu_close(struct npu_device *device)
 {
-    if (!base) return;
-    struct npu_device *device = npu_device_of(base);
+    if (!device) return;
     const struct cann *cann = device->cann;
     if (device->device_set) {
         if (device->context) cann->aclrtSetCurrentContext(device->context);
@@ -198,6 +197,11 @@ static void destroy(struct device *base)
     free(device->weights.layers);
     free(device->scratch);
     free(device);
+}
+
+static void destroy(struct device *base)
+{
+    if (base) npu_close(npu_device_of(base));
 }
 
 static const struct device_ops npu_ops = {
@@ -222,27 +226,39 @@ static const struct device_ops npu_ops = {
     .gather = npu_gather,
 };
 
+enum vinci_status npu_open(struct npu_device **out, int32_t id,
+                           const struct vinci_cann_places *places, const struct log *log,
+                           struct vinci_error *err)
+{
+    *out = NULL;
+    struct npu_device *device = array_new_zero(1, sizeof *device);
+    if (!device) return fail_memory(err, sizeof *device, "the NPU");
+    snprintf(device->base.name, sizeof device->base.name, "npu:%d", id);
+    device->id = id;
+    if (log) device->log = *log;
+    enum vinci_status status = cann_find(&device->cann, places, log, err);
+    if (status == VINCI_OK) status = cann_start(device->cann, err);
+    if (status == VINCI_OK) status = open_device(device, err);
+    if (status != VINCI_OK) npu_close(device);
+    else *out = device;
+    return status;
+}
+
 enum vinci_status npu_device_create(struct device **out, const struct npu_device_options *options,
                                     const struct model *model, const struct device_limits *limits,
                                     struct vinci_error *err)
 {
     *out = NULL;
-    struct npu_device *device = array_new_zero(1, sizeof *device);
-    if (!device) return fail_memory(err, sizeof *device, "the NPU");
+    struct npu_device *device = NULL;
+    enum vinci_status status = npu_open(&device, options->id, &options->cann, &options->log, err);
+    if (status != VINCI_OK) return status;
     device->base.ops = &npu_ops;
-    snprintf(device->base.name, sizeof device->base.name, "npu:%d", options->id);
     device->base.kv_page = NPU_PAGE;
     device->base.output_rows = limits->n_seqs > OUTPUT_ROWS ? limits->n_seqs : OUTPUT_ROWS;
     device->model = model;
     device->config = &model->config;
     device->limits = *limits;
-    device->log = options->log;
-    device->id = options->id;
-
-    enum vinci_status status = cann_find(&device->cann, &options->cann, &device->log, err);
-    if (status == VINCI_OK) status = cann_start(device->cann, err);
-    if (status == VINCI_OK) status = open_device(device, err);
-    if (status == VINCI_OK) status = choose_dtype(device, options->dtype, err);
+    status = choose_dtype(device, options->dtype, err);
     if (status == VINCI_OK) status = choose_operators(device, err);
     if (status == VINCI_OK) status = create_memory(device, options->n_threads, err);
     if (status != VINCI_OK) {

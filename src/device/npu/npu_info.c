@@ -50,9 +50,14 @@ static bool describe_by_dcmi(struct vinci_device_info *info, const struct dcmi *
         dcmi->dcmi_get_device_utilization_rate(card, device, DCMI_UTILIZATION_AICORE, &percent) ==
             0)
         info->utilisation_percent = percent;
-    if (dcmi->dcmi_get_driver_version)
-        dcmi->dcmi_get_driver_version(info->driver, sizeof info->driver);
-    info->driver[sizeof info->driver - 1] = '\0';
+    char version[65] = {0}; /* one more than they may write */
+    if (dcmi->dcmi_get_driver_version && dcmi->dcmi_get_driver_version(version, 64) == 0)
+        snprintf(info->driver, sizeof info->driver, "%.31s", version);
+    memset(version, 0, sizeof version);
+    if (dcmi->dcmi_get_device_component_static_version &&
+        dcmi->dcmi_get_device_component_static_version(card, device, DCMI_COMPONENT_TYPE_HILINK,
+                                                       (unsigned char *)version, 64) == 0)
+        snprintf(info->firmware, sizeof info->firmware, "%.31s", version);
     return true;
 }
 
@@ -92,6 +97,17 @@ static enum vinci_status list_by_cann(struct vinci_device_info *list, size_t *n,
         *n = i + 1;
     }
     return VINCI_OK;
+}
+
+enum vinci_status vinci_cann_describe(char **text, const struct vinci_cann_places *places,
+                                      struct vinci_error *err)
+{
+    struct buf out = {0};
+    *text = NULL;
+    enum vinci_status status = cann_describe(&out, places, err);
+    if (status == VINCI_OK) *text = out.data;
+    else buf_free(&out);
+    return status;
 }
 
 enum vinci_status npu_devices(struct vinci_device_info **out, size_t *n,

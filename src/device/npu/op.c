@@ -202,6 +202,8 @@ void npu_launch(struct npu_device *device, const char *name, aclnnStatus code,
                   launch(device->workspace_need ? device->workspace : NULL, device->workspace_need,
                          device->executor, device->stream),
                   name);
+    } else if (code == ACL_SUCCESS && device->cann->aclDestroyAclOpExecutor) {
+        device->cann->aclDestroyAclOpExecutor(device->executor);
     }
     device->workspace_need = 0;
     device->executor = NULL;
