@@ -244,7 +244,7 @@ static enum vinci_status write_text(const char *path, const struct buf *text,
     return VINCI_OK;
 }
 
-static enum vinci_status write_json(const char *path, const json_t *root, struct vinci_error *err)
+enum vinci_status bench_write_json(const char *path, const json_t *root, struct vinci_error *err)
 {
     struct buf text = {0};
     enum vinci_status status = VINCI_OK;
@@ -298,7 +298,7 @@ enum vinci_status bench_record_finish(struct bench_record *record, const char *m
     add_memory(record->root, kv_bytes);
     fflush(record->table);
     warn(record);
-    if (args->json) status = write_json(args->json, record->root, err);
+    if (args->json) status = bench_write_json(args->json, record->root, err);
     if (status == VINCI_OK && args->format != BENCH_TABLE)
         status = bench_print_format(record->root, args->format, stdout, err);
     if (status == VINCI_OK)
@@ -353,7 +353,7 @@ static enum vinci_status show_record(const json_t *root, const struct record_arg
 {
     enum vinci_status status = VINCI_OK;
     if (args->format != BENCH_TABLE) status = bench_print_format(root, args->format, stdout, err);
-    if (status == VINCI_OK && args->json) status = write_json(args->json, root, err);
+    if (status == VINCI_OK && args->json) status = bench_write_json(args->json, root, err);
     return status == VINCI_OK ? write_views(root, NULL, NULL, args, chart_stream(args), err)
                               : status;
 }
@@ -368,8 +368,8 @@ static enum vinci_status show_comparison(const json_t *before, const json_t *aft
     status = comparison_make(&comparison, before, after, err);
     if (status != VINCI_OK) return status;
     json_t *json = bench_comparison_json(&comparison);
-    if (args->format == BENCH_JSON) status = write_json("-", json, err);
-    if (status == VINCI_OK && args->json) status = write_json(args->json, json, err);
+    if (args->format == BENCH_JSON) status = bench_write_json("-", json, err);
+    if (status == VINCI_OK && args->json) status = bench_write_json(args->json, json, err);
     if (args->format == BENCH_TABLE && !(args->json && strcmp(args->json, "-") == 0))
         bench_print_comparison(before, after, &comparison, stdout);
     if (status == VINCI_OK)

@@ -64,6 +64,9 @@ void bench_record_free(struct bench_record *record);
 enum vinci_status bench_record_read_only(const struct record_args *args, const char *other,
                                          struct vinci_error *err);
 
+/* Writes JSON to a file, or to standard output for "-". */
+enum vinci_status bench_write_json(const char *path, const json_t *root, struct vinci_error *err);
+
 /* The formats that programs read and Markdown, in llama-bench's form. */
 enum vinci_status bench_print_format(const json_t *root, enum bench_format format, FILE *file,
                                      struct vinci_error *err);

@@ -3,18 +3,23 @@
  * which.
  *
  * The keys of --json are an interface: they may grow, never change. */
+#include "base/clock.h"
 #include "base/lang.h"
 #include "bench/advice.h"
 #include "bench/limits.h"
+#include "bench/usage.h"
 #include "cli/command.h"
 #include "cli/devices.h"
 #include "cli/model_options.h"
 #include "cli/print.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 struct advise_args {
     struct model_options model;
@@ -52,13 +57,31 @@ struct advice {
     struct advice_row rows[16];
     size_t n_rows;
     double prefill_512; /* seconds */
+    double others;      /* share of the processors that other programs used meanwhile; or NAN */
+    struct npu_advice {
+        const struct vinci_device_info *device;
+        const char *dtype; /* the finest that fits, NULL: none does */
+        uint64_t weight_bytes;
+        double one, sixteen; /* tokens/s at best with 1 and 16 sequences, together */
+    } npus[8];
+    size_t n_npus;
 };
 
 enum { SERVE_CTX = 8192 };
 
+static double own_seconds(void)
+{
+    struct timespec t = {0, 0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static enum vinci_status measure(struct advice *a, struct vinci_error *err)
 {
     struct limits *limits = NULL;
+    struct usage usage = {0, 0};
+    usage_busy(&usage);
+    double own = own_seconds(), start = seconds_now();
     enum vinci_status status = limits_open(&limits, 0, NULL, err);
     if (status != VINCI_OK) return status;
     a->machine.read_bytes_per_second = limits_best(limits, LIMIT_READ);
@@ -66,7 +89,34 @@ static enum vinci_status measure(struct advice *a, struct vinci_error *err)
     a->n_cores = limits_n_threads(limits);
     snprintf(a->isa, sizeof a->isa, "%s", limits_isa(limits));
     limits_close(limits);
+    own = (own_seconds() - own) / (seconds_now() - start) / (double)sysconf(_SC_NPROCESSORS_ONLN);
+    a->others = usage_busy(&usage) - own;
     return VINCI_OK;
+}
+
+/* Each NPU: the finest way to keep the weights that leaves 1.6 GB beside them (docs/ascend.md). */
+static void estimate_npus(struct advice *a, const char *path, const struct device_list *devices)
+{
+    static const struct {
+        const char *name;
+        enum vinci_npu_dtype dtype;
+    } modes[] = {{"bf16", VINCI_NPU_BF16}, {"compact", VINCI_NPU_COMPACT}};
+    const uint64_t working = 1600000000;
+    for (size_t i = 1; i < devices->n && a->n_npus < sizeof a->npus / sizeof *a->npus; i++) {
+        struct npu_advice *npu = &a->npus[a->n_npus++];
+        struct vinci_npu_estimate one, many;
+        *npu = (struct npu_advice){.device = &devices->devices[i]};
+        for (size_t m = 0; m < 2 && !npu->dtype; m++) {
+            if (vinci_npu_estimate(&one, path, modes[m].dtype, 1, 1024, NULL) != VINCI_OK ||
+                vinci_npu_estimate(&many, path, modes[m].dtype, 16, 1024, NULL) != VINCI_OK)
+                break;
+            npu->weight_bytes = one.weight_bytes;
+            npu->one = one.tokens_per_second;
+            npu->sixteen = many.tokens_per_second;
+            if (one.weight_bytes + working <= npu->device->memory_free_bytes)
+                npu->dtype = modes[m].name;
+        }
+    }
 }
 
 static void estimate(struct advice *a)
@@ -130,6 +180,24 @@ static void print_table(const struct advice *a)
     putchar('\n');
 }
 
+static void print_npus(const struct advice *a)
+{
+    for (size_t i = 0; i < a->n_npus; i++) {
+        const struct npu_advice *npu = &a->npus[i];
+        char weights[16], left[16];
+        format_bytes(npu->weight_bytes, weights);
+        format_bytes(npu->device->memory_free_bytes, left);
+        if (npu->dtype)
+            print_field(npu->device->id,
+                        _("%s, %s free: the weights take %s as %s; at best %.0f tokens/s with one "
+                          "sequence, %.0f with 16 together (estimated for a 910B3)"),
+                        npu->device->name, left, weights, npu->dtype, npu->one, npu->sixteen);
+        else
+            print_field(npu->device->id, _("%s, %s free: the weights do not fit (%s)"),
+                        npu->device->name, left, weights);
+    }
+}
+
 static void print_advice(const struct advice *a)
 {
     const char *name = a->name ? a->name : "";
@@ -157,6 +225,9 @@ static void print_advice(const struct advice *a)
                      : a->n_sequences > 0 ? a->n_sequences
                                           : 1,
                      a->model.n_ctx_max < SERVE_CTX ? a->model.n_ctx_max : SERVE_CTX);
+    if (a->n_npus > 0 && a->npus[0].dtype)
+        command_line(_("on the NPU"), "vinci chat%s%s --device %s", option, name,
+                     a->npus[0].device->id);
     command_line(_("measure"), "vinci bench%s%s --pp 512 --tg 64 --batch 1,4,16", option, name);
 }
 
@@ -176,8 +247,9 @@ static void print_readable(const struct advice *a)
     print_field(
         _("estimated"),
         _("from the measured limits, nothing was run: tokens/s of all sequences together with half "
-          "of the context behind each; reading 512 tokens takes %.1f s or more"),
-        a->prefill_512);
+          "of the context behind each; reading 512 tokens takes %s or more"),
+        format_seconds(a->prefill_512, b[0]));
+    print_npus(a);
     print_table(a);
     print_advice(a);
 }
@@ -207,6 +279,20 @@ static enum vinci_status print_advice_json(const struct advice *a, struct vinci_
         (json_int_t)a->model.kv_bytes_per_token, "estimated", "decode", rows_json,
         "sequences_of_8192", (json_int_t)a->n_sequences, "prefill_512_seconds_least",
         a->prefill_512);
+    json_t *npus = json_array();
+    for (size_t i = 0; i < a->n_npus; i++) {
+        const struct npu_advice *npu = &a->npus[i];
+        json_array_append_new(
+            npus,
+            json_pack("{s:s, s:s, s:I, s:s?, s:I, s:f, s:f}", "id", npu->device->id, "name",
+                      npu->device->name, "memory_free_bytes",
+                      (json_int_t)npu->device->memory_free_bytes, "dtype", npu->dtype,
+                      "weight_bytes", (json_int_t)npu->weight_bytes, "tokens_per_second_limit_1",
+                      npu->one, "tokens_per_second_limit_16", npu->sixteen));
+    }
+    json_object_set_new(json_object_get(root, "estimated"), "npus", npus);
+    json_object_set_new(json_object_get(root, "measured"), "others_busy",
+                        isfinite(a->others) ? json_real(a->others) : json_null());
     return print_json(root, err);
 }
 
@@ -231,9 +317,20 @@ static enum vinci_status run(const struct program *program, void *arguments,
     }
     if (status == VINCI_OK) {
         estimate(a);
+        estimate_npus(a, path, &devices);
+        if (a->others > 0.1) {
+            char text[200];
+            snprintf(
+                text, sizeof text,
+                _("other programs used %.0f %% of the processors meanwhile: what was measured, "
+                  "and all that follows from it, is too low"),
+                100 * a->others);
+            say_warning(program, text);
+        }
         if (args->json) status = print_advice_json(a, err);
         else print_readable(a);
     }
+    if (args->json && status != VINCI_OK) print_json_failure(status, err);
     devices_close(&devices);
     free(a);
     return status;

@@ -214,7 +214,7 @@ says 'an NPU is named' 'device   npu:0, Ascend 910B3, CANN 8.5.0' "$out"
 for key in cann memory_bytes busy_most memory_most temperature_most power_most npu_memory; do
     grep -q "\"$key\":" "$folder/npu.json" || not_ok "bench on an NPU: no key $key"
 done
-says 'its figures are in the report' 'Temperature of the NPU over time' "$folder/npu.html"
+says 'its figures are in the report' '<th>temperature_most</th>' "$folder/npu.html"
 expect 'bench --compare: prompts' 0 bench --compare "$folder/prompts.json" "$folder/prompts.json"
 check 'three prompts, read and continued' test "$(grep -cE '^prompt [1-3], .*\+0\.0 %' "$out")" -eq 6
 expect 'bench --compare: loading' 0 bench --compare "$folder/load.json" "$folder/load.json" -o json
@@ -226,6 +226,20 @@ if [ $? -eq 6 ]; then
 else
     check 'the chart is PNG' test "$(head -c 4 "$folder/main.png" | tail -c 3)" = PNG
 fi
+
+# Estimates: of an NPU from a model, of this machine from its limits.
+expect 'bench --estimate' 0 bench --estimate --device npu:0 -m $model --json "$folder/estimate.json"
+says 'it says what it is' 'ESTIMATE for an Ascend 910B3, not a measurement' "$out"
+check 'eight lines in JSON' test "$(grep -c '"estimated": true' "$folder/estimate.json")" -eq 8
+expect 'bench --estimate on a CPU' 2 bench --estimate -m $model
+says 'what does' 'vinci advise' "$err"
+ASCEND_HOME_PATH=$BUILD/npu_sim vinci advise -m $model >"$out" 2>"$err"
+says 'advise knows the NPU' 'npu:0       Ascend 910B3' "$out"
+says 'and the command' "vinci chat -m $model --device npu:0" "$out"
+awk 'length > 80 && !/vinci/' "$out" >"$folder/long"
+check 'advise: 80 columns' is_empty "$folder/long"
+expect 'advise --json: no model' 3 advise -m "$folder/nothing" --json
+says 'as JSON' '"exit_code": 3' "$out"
 
 expect info 0 info -m $model
 for word in 'Hugging Face safetensors' 'layers' 'experts     8, 4 used' 'MXFP4' 'BF16' 'per token' 'tokenizer   tokenizer.json'; do

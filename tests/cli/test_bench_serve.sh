@@ -5,9 +5,10 @@
 $RUN "$BUILD/vinci" serve -m models/nano --port 0 >"$folder/address" 2>"$folder/log" &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$folder"' EXIT
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    grep -q 'http://' "$folder/address" && break
+tries=20
+while [ $tries -gt 0 ] && ! grep -q 'http://' "$folder/address"; do
     sleep 0.5
+    tries=$((tries - 1))
 done
 url=$(grep -o 'http://[0-9.:]*' "$folder/address" | head -n 1)
 check 'the server prints its address' test -n "$url"
