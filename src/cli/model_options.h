@@ -55,8 +55,8 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
                                     const struct model_options *options, uint32_t n_batch,
                                     uint32_t n_seqs, struct vinci_error *err);
 
-/* On a terminal, where much of the files is not in memory yet: waits for it and shows how far it is.
- * The first token would wait for nearly all of it, too. Ctrl-C ends the waiting. */
+/* On a terminal, where much of the files is not in memory yet: waits for it and shows how far it
+ * is. The first token would wait for nearly all of it, too. Ctrl-C ends the waiting. */
 void loaded_model_watch(const struct loaded_model *loaded, const struct program *program);
 
 /* From --tokenizer, else from the model's files; NOT_FOUND says what to do. */
