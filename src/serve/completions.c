@@ -121,7 +121,7 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
 {
     const struct vinci_tokenizer *tokenizer = c->call.generation->tokenizer;
     size_t offset = 0, n_text;
-    const struct vinci_token_logprob *top = item->tokens.top + from_top;
+    const struct vinci_token_logprob *top = item->tokens.top;
     out_begin(out, '{');
     for (int part = 0; part < 3; part++) {
         static const char *const keys[] = {"tokens", "token_logprobs", "text_offset"};
@@ -148,16 +148,16 @@ static void write_old_logprobs(struct json_out *out, const struct completion *c,
         out_begin(out, '{');
         for (uint32_t t = 0; t < item->tokens.entries[i].n_top && t < c->call.params.top_logprobs;
              t++) {
-            char *text = token_text(tokenizer, top[t].token, &n_text);
+            char *text = token_text(tokenizer, top[from_top + t].token, &n_text);
             if (text) out_text(out, text, n_text);
             else out->failed = true;
             free(text);
             if (!buf_append(out->buf, ":", 1)) out->failed = true;
             out->comma = false;
-            out_real(out, (double)top[t].logprob);
+            out_real(out, (double)top[from_top + t].logprob);
         }
         out_end(out, '}');
-        top += item->tokens.entries[i].n_top;
+        from_top += item->tokens.entries[i].n_top;
     }
     out_end(out, ']');
     out_end(out, '}');

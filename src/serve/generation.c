@@ -335,10 +335,10 @@ enum generation_state generation_next(struct generation *g, double seconds, piec
         bool done = choice->job.done;
         loop_take(&choice->job, &taken);
         pthread_mutex_unlock(&g->waiter.lock);
-        const struct vinci_token_logprob *top = taken.top;
+        size_t at = 0; /* in taken.top, which may be NULL */
         for (size_t t = 0; t < taken.n && !choice->stopped && !g->failed; t++) {
-            take_token(choice, &taken.entries[t], top);
-            top += taken.entries[t].n_top;
+            take_token(choice, &taken.entries[t], taken.top ? taken.top + at : NULL);
+            at += taken.entries[t].n_top;
         }
         job_tokens_free(&taken);
         if (done && !g->failed) finish_choice(choice);

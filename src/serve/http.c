@@ -382,6 +382,7 @@ enum vinci_status http_start(struct http **out, struct server *server, struct vi
         if (!http->watching) status = fail(err, VINCI_FAILED, "cannot start a thread");
     }
     if (status == VINCI_OK) {
+        *out = http; /* before the first request, whose thread may want it */
         http->daemon = MHD_start_daemon(
             MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
                 MHD_USE_ITC | MHD_USE_ERROR_LOG,
@@ -395,8 +396,10 @@ enum vinci_status http_start(struct http **out, struct server *server, struct vi
             http, MHD_OPTION_END);
         if (!http->daemon) status = fail(err, VINCI_FAILED, "libmicrohttpd cannot start");
     }
-    if (status == VINCI_OK) *out = http;
-    else http_stop(http);
+    if (status != VINCI_OK) {
+        *out = NULL;
+        http_stop(http);
+    }
     return status;
 }
 

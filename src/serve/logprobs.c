@@ -38,7 +38,7 @@ static void write_token(struct json_out *out, const struct vinci_tokenizer *toke
 void write_logprobs(struct json_out *out, const struct generation *generation,
                     const struct item *item, size_t from, size_t from_top)
 {
-    const struct vinci_token_logprob *top = item->tokens.top + from_top;
+    const struct vinci_token_logprob *top = item->tokens.top; /* NULL: nobody asked */
     for (size_t t = from; t < item->tokens.n; t++) {
         const struct job_token *token = &item->tokens.entries[t];
         out_begin(out, '{');
@@ -47,11 +47,12 @@ void write_logprobs(struct json_out *out, const struct generation *generation,
         out_begin(out, '[');
         for (uint32_t i = 0; i < token->n_top && i < generation->params->top_logprobs; i++) {
             out_begin(out, '{');
-            write_token(out, generation->tokenizer, top[i].token, top[i].logprob);
+            write_token(out, generation->tokenizer, top[from_top + i].token,
+                        top[from_top + i].logprob);
             out_end(out, '}');
         }
         out_end(out, ']');
         out_end(out, '}');
-        top += token->n_top;
+        from_top += token->n_top;
     }
 }
