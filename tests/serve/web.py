@@ -282,6 +282,7 @@ def try_history(page, server):
     page.run('document.querySelector("#history [aria-label=Delete]").click()')
     check('deleted', page.until(f'{rows} === 2'))
     picture(page, 'deleted')
+    page.until('document.querySelector("#toast button")')
     page.run('document.querySelector("#toast button").click()')
     check('and undone', page.until(f'{rows} === 3'))
     exported = page.run('''(async () => {
