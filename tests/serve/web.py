@@ -420,7 +420,7 @@ def try_long(browser, server):
         time.sleep(0.1)
     worst = page.run('window.worst')
     check('30,000 tokens are shown whole', page.run(f'{LAST}.querySelectorAll("h3").length'), 100)
-    print(f'# {time.monotonic() - begin:.1f} s for them; the page was busy for {worst:.0f} ms at most, '
+    print(f'# {time.monotonic() - begin:.1f} s for them; the page was busy for {max(worst, 50):.0f} ms at most, '
           f'a frame took {1000 * sorted(delays)[len(delays) // 2]:.0f} ms at the median')
     check('and the page stays quick', worst < 1500)
     finish(page, server, 'long')
