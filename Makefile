@@ -134,9 +134,11 @@ $(BUILD)/po/%.c: po/%.po tools/po-to-c src/cli/lang.h
 # The page of `vinci serve`, with what the distribution has of its libraries.
 $(BUILD)/src/serve/web.o: $(BUILD)/src/serve/web.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-$(BUILD)/src/serve/web.c: tools/web-to-c src/serve/assets.h $(shell sh tools/web-to-c --inputs)
+WEB_TO_C := $(if $(filter-out undefined,$(origin WEB_LIBRARIES)),WEB_LIBRARIES='$(WEB_LIBRARIES)') \
+	sh tools/web-to-c
+$(BUILD)/src/serve/web.c: tools/web-to-c src/serve/assets.h $(shell $(WEB_TO_C) --inputs)
 	@mkdir -p $(@D)
-	sh tools/web-to-c $(@D)/web >$@.part && mv $@.part $@
+	$(WEB_TO_C) $(@D)/web >$@.part && mv $@.part $@
 
 # tests/<layer>/test_<name>.c: one cmocka program each, linked with the library and with what it
 # uses of tests/*.c; those of the command line also with its parts. Allocations go by way of

@@ -226,7 +226,7 @@ expect 'a folder that is not there' 3 chat --tokenizer $model/tokenizer.json \
 check 'no answer either' test ! -s "$out"
 echo mine >"$folder/kept/s.part"
 ln -s s "$folder/kept/link"
-for n in 1 2 3 4; do
+for _ in 1 2 3 4; do
     replay Hello --save "$folder/kept/s" </dev/null 2>"$folder/kept.err" >"$folder/kept.out" &
 done
 wait

@@ -142,7 +142,12 @@ export const edit = (message, text) => send(text, message.parent);
 export const sendResults = (message, results) =>
     begin(add({ role: 'tool', parent: message.id, results }));
 
+// A second answer beside the first, or in its place if nothing had come of it.
 export function regenerate(message) {
+    if (!message.content && !message.reasoning && !message.calls?.length) {
+        messages.delete(message.id);
+        saved(store.removeMessages([message.id]), current.id);
+    }
     answer(messages.get(message.parent));
 }
 

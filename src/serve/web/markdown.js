@@ -10,6 +10,7 @@
 
 import { copyButton, element } from './dom.js';
 import { loadHighlight, loadKatex, loadMarked } from './library.js';
+import { lexer as simpleLexer } from './simple.js';
 import { t } from './text.js';
 
 const TAB = '\uE0F9'; // marked makes spaces of tabs, which would spoil code
@@ -19,11 +20,12 @@ const HIGHLIGHT_LIVE = 20000; // while they are being written
 // Gives a link its address from anywhere: such a text is read again as a whole when it is complete.
 const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
 
-let marked = null;
+let marked = null; // or what reads in its place
 
 export async function prepareMarkdown() {
     marked = await loadMarked();
-    marked?.use({ extensions: [mathBlock, mathInline], gfm: true, breaks: true });
+    if (marked) marked.use({ extensions: [mathBlock, mathInline], gfm: true, breaks: true });
+    else marked = { lexer: simpleLexer };
 }
 
 // ---- formulas ---------------------------------------------------------------------------------
@@ -297,17 +299,14 @@ export class MarkdownView {
         this.done = 0; // characters whose blocks are final
         this.open = []; // {raw, type, node, code}: the blocks behind those
         this.text = null;
+        this.complete = false;
     }
 
     update(text, complete) {
-        if (text === this.text && !complete) return;
-        if (!marked) {
-            this.root.classList.add('plain');
-            if (text !== this.text) this.root.textContent = text;
-            this.text = text;
-            return;
-        }
-        const source = keepTabs(text.replace(/\r\n?/g, '\n'));
+        if (text === this.text && (this.complete || !complete)) return;
+        if (this.complete) this.clear();
+        // marked knows an open fence only by a whole last line.
+        const source = `${keepTabs(text.replace(/\r\n?/g, '\n'))}\n`;
         try {
             if (complete && (this.text === null || DEFINITION.test(source))) this.drawAll(source);
             else this.drawTail(source);
@@ -315,9 +314,10 @@ export class MarkdownView {
         } catch { // nested too deep for the reader
             this.clear();
             this.root.append(element('p', { class: 'raw' }, text));
-            this.done = source.length;
+            this.done = source.length - 1;
         }
         this.text = text;
+        this.complete = complete;
     }
 
     drawAll(source) {

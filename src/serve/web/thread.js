@@ -270,7 +270,7 @@ class AnswerView {
         const figures = [usage && t('rate', usage.completion_tokens, speed?.rate), speed && t('first', speed.first),
             usage && t('prompt', usage.prompt_tokens, details?.cached_tokens)].filter(Boolean);
         this.actions.replaceChildren(versions(message) ?? '',
-            copyButton(t('copyMessage'), t('copied'), () => message.content),
+            message.content ? copyButton(t('copyMessage'), t('copied'), () => message.content) : '',
             iconButton('retry', t('regenerate'), () => {
                 if (chat.isAnswering()) return;
                 chat.regenerate(message);
