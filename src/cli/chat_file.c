@@ -6,14 +6,13 @@
  * file is loaded. So a conversation that comes back has the same tokens, always. */
 #include "cli/chat.h"
 
+#include "base/replace.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const char *const efforts[] = {"none", "low", "medium", "high"};
 
@@ -450,49 +449,21 @@ enum vinci_status chat_turn_json(const struct chat *chat, char **json, struct vi
     return *json ? VINCI_OK : fail_memory(err, 4096, "the turn as JSON");
 }
 
-/* The new text as a file of its own beside `path`; its name, freed by the caller, is in *part. */
-static bool write_beside(const char *path, const char *text, struct buf *part)
-{
-    if (!buf_printf(part, "%s.XXXXXX", path)) return false;
-    int fd = mkostemp(part->data, O_CLOEXEC); /* for its owner alone */
-    if (fd < 0) {
-        buf_free(part); /* there is no file of that name to remove */
-        return false;
-    }
-    FILE *file = fdopen(fd, "w");
-    if (!file) close(fd);
-    bool ok = file && fputs(text, file) >= 0 && fputc('\n', file) != EOF;
-    int error = errno;
-    if (file && fclose(file) != 0 && ok) return false;
-    if (!ok) errno = error;
-    return ok;
-}
-
-/* Written beside the file first, so that a full disk costs no older conversation; under a name that
- * nobody has, so that two writers do not meet. A link keeps pointing to what it points to. */
-static enum vinci_status replace(const char *path, const char *text, bool keep,
-                                 struct vinci_error *err)
-{
-    struct buf part = {0};
-    struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return fail(err, VINCI_UNSUPPORTED, "%s: exists and is not a regular file", path);
-    char *target = realpath(path, NULL); /* NULL: it is not there yet */
-    const char *name = target ? target : path;
-    bool ok = write_beside(name, text, &part) && (!keep || rename(part.data, name) == 0);
-    int error = errno;
-    if ((!ok || !keep) && part.data) unlink(part.data);
-    buf_free(&part);
-    free(target);
-    return ok ? VINCI_OK : fail_errno(err, error, path, "write");
-}
-
 enum vinci_status chat_write_file(const char *path, const char *text, struct vinci_error *err)
 {
-    return replace(path, text, true, err);
+    struct replacement file;
+    enum vinci_status status = replace_begin(&file, path, err);
+    if (status != VINCI_OK) return status;
+    if (dprintf(file.fd, "%s\n", text) < 0) status = fail_errno(err, errno, path, "write");
+    else status = replace_publish(&file, err);
+    replace_end(&file);
+    return status;
 }
 
 enum vinci_status chat_try_file(const char *path, struct vinci_error *err)
 {
-    return replace(path, "", false, err);
+    struct replacement file;
+    enum vinci_status status = replace_begin(&file, path, err);
+    replace_end(&file);
+    return status;
 }

@@ -226,7 +226,7 @@ static enum vinci_status run(const struct program *program, void *arguments,
                              struct vinci_error *err)
 {
     const struct logits_args *args = arguments;
-    struct job job = {.args = args, .out = {.fd = -1}};
+    struct job job = {.args = args};
     struct loaded_model loaded = {0};
     /* Larger pieces go to the engine in several steps. */
     uint32_t n_batch = args->chunk < BATCH_MAX ? args->chunk : BATCH_MAX;

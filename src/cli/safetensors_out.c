@@ -1,12 +1,9 @@
-/* safetensors_out.c - the file is made beside its final name and renamed at the end, so that nobody
- * finds half a file there. */
+/* safetensors_out.c - see safetensors_out.h; base/replace.h keeps half a file from being found. */
 #include "cli/safetensors_out.h"
 
 #include "base/buf.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,7 +21,7 @@ static enum vinci_status write_at(struct safetensors_out *out, uint64_t offset, 
                                   size_t n, struct vinci_error *err)
 {
     while (n > 0) {
-        ssize_t written = pwrite(out->fd, bytes, n, (off_t)offset);
+        ssize_t written = pwrite(out->file.fd, bytes, n, (off_t)offset);
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) return fail_errno(err, errno, out->path, "write");
         bytes = (const char *)bytes + written;
@@ -63,7 +60,7 @@ static enum vinci_status write_header(struct safetensors_out *out, struct vinci_
     uint64_t length = json.size; /* little-endian, as everything vinci runs on */
     enum vinci_status status = write_at(out, 0, &length, sizeof length, err);
     if (status == VINCI_OK) status = write_at(out, 8, json.data, json.size, err);
-    if (status == VINCI_OK && ftruncate(out->fd, (off_t)(8 + json.size + end)) != 0)
+    if (status == VINCI_OK && ftruncate(out->file.fd, (off_t)(8 + json.size + end)) != 0)
         status = fail_errno(err, errno, out->path, "write");
     buf_free(&json);
     return status;
@@ -73,27 +70,13 @@ enum vinci_status safetensors_out_open(struct safetensors_out *out, const char *
                                        struct out_tensor *tensors, size_t n_tensors,
                                        struct vinci_error *err)
 {
-    struct stat info;
-    *out = (struct safetensors_out){.fd = -1, .tensors = tensors, .n_tensors = n_tensors};
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return fail(err, VINCI_UNSUPPORTED, "%s: exists and is not a regular file", path);
-    struct buf temporary = {0};
-    if (!buf_printf(&temporary, "%s.XXXXXX", path)) return fail_memory(err, 4096, path);
-    out->path = strdup(path);
-    if (!out->path) {
-        buf_free(&temporary);
-        return fail_memory(err, strlen(path), path);
-    }
-    out->fd = mkostemp(temporary.data, O_CLOEXEC);
-    if (out->fd < 0) {
-        int error_number = errno;
-        buf_free(&temporary);
-        return fail_errno(err, error_number, path, "create");
-    }
-    out->temporary = temporary.data;
+    *out = (struct safetensors_out){.tensors = tensors, .n_tensors = n_tensors};
+    enum vinci_status status = replace_begin(&out->file, path, err);
+    if (status != VINCI_OK) return status;
+    if (!(out->path = strdup(path))) return fail_memory(err, strlen(path), path);
     mode_t mask = umask(0);
     umask(mask);
-    if (fchmod(out->fd, 0666 & ~mask) != 0) return fail_errno(err, errno, path, "create");
+    if (fchmod(out->file.fd, 0666 & ~mask) != 0) return fail_errno(err, errno, path, "create");
     return write_header(out, err);
 }
 
@@ -107,22 +90,12 @@ enum vinci_status safetensors_out_write(struct safetensors_out *out, size_t tens
 
 enum vinci_status safetensors_out_publish(struct safetensors_out *out, struct vinci_error *err)
 {
-    int fd = out->fd;
-    out->fd = -1;
-    if (close(fd) != 0) return fail_errno(err, errno, out->path, "write");
-    if (rename(out->temporary, out->path) != 0)
-        return fail_errno(err, errno, out->path, "rename the finished file to it");
-    free(out->temporary);
-    out->temporary = NULL;
-    return VINCI_OK;
+    return replace_publish(&out->file, err);
 }
 
 void safetensors_out_close(struct safetensors_out *out)
 {
-    if (!out->path) return;
-    if (out->fd >= 0) close(out->fd);
-    if (out->temporary) unlink(out->temporary);
-    free(out->temporary);
+    replace_end(&out->file);
     free(out->path);
-    *out = (struct safetensors_out){.fd = -1};
+    out->path = NULL;
 }

@@ -3,7 +3,7 @@
 #ifndef VINCI_CLI_SAFETENSORS_OUT_H
 #define VINCI_CLI_SAFETENSORS_OUT_H
 
-#include "base/status.h"
+#include "base/replace.h"
 
 struct out_tensor {
     const char *name;
@@ -15,8 +15,8 @@ struct out_tensor {
 };
 
 struct safetensors_out {
-    int fd;
-    char *path, *temporary;
+    struct replacement file;
+    char *path;                 /* as it was given */
     struct out_tensor *tensors; /* the caller's */
     size_t n_tensors;
 };

@@ -12,10 +12,10 @@
 
 #include "base/buf.h"
 #include "base/lang.h"
+#include "base/replace.h"
 #include "model/weights.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -347,30 +347,35 @@ static bool write_all(struct writing *w)
     return ok && fflush(w->stream) == 0 && fsync(fileno(w->stream)) == 0;
 }
 
+/* The replacement's file is closed behind the last word. */
+static enum vinci_status write_file(struct writing *w, struct replacement *file, uint64_t max_bytes,
+                                    struct vinci_error *err)
+{
+    if (!(w->stream = fdopen(file->fd, "w"))) return fail_errno(err, errno, file->path, "write");
+    file->fd = -1;
+    choose_nodes(w, max_bytes);
+    bool ok = write_all(w);
+    int error = errno;
+    if (fclose(w->stream) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    return ok ? VINCI_OK : fail_errno(err, error, file->path, "write");
+}
+
 void prefix_file_save(const struct prefix_file *file, const struct prefix_cache *cache,
                       uint64_t max_bytes)
 {
     struct writing w = {.file = file, .cache = cache};
-    struct buf part = {0};
-    bool ok = buf_printf(&part, "%s.part-XXXXXX", file->path);
-    int fd = ok ? mkostemp(part.data, O_CLOEXEC) : -1; /* for its owner alone */
-    if (fd >= 0 && !(w.stream = fdopen(fd, "w"))) close(fd);
-    ok = w.stream != NULL;
-    if (ok) {
-        choose_nodes(&w, max_bytes);
-        ok = write_all(&w);
-        int error = errno;
-        if (fclose(w.stream) != 0 && ok) ok = false;
-        else errno = error;
-    }
-    if (ok) ok = rename(part.data, file->path) == 0;
-    if (ok)
+    struct replacement place;
+    struct vinci_error err;
+    enum vinci_status status = replace_begin(&place, file->path, &err);
+    if (status == VINCI_OK) status = write_file(&w, &place, max_bytes, &err);
+    if (status == VINCI_OK) status = replace_publish(&place, &err);
+    if (status == VINCI_OK)
         log_message(file->log, VINCI_LOG_INFO, _("%s: saved %llu beginnings of prompts, %.1f MB"),
                     file->path, (unsigned long long)w.n_nodes, (double)w.n_bytes / 1e6);
-    else
-        log_message(file->log, VINCI_LOG_WARN, _("cannot save the prefix cache as %s: %s"),
-                    file->path, _(strerror(errno)));
-    if (!ok && fd >= 0) unlink(part.data);
-    buf_free(&part);
+    else log_message(file->log, VINCI_LOG_WARN, _("cannot save the prefix cache: %s"), err.text);
+    replace_end(&place);
     buf_free(&w.data);
 }
