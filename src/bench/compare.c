@@ -230,6 +230,38 @@ static void compare(struct comparison *out, const struct measured *x, const stru
     if (result.p_min > out->p_least) out->p_least = result.p_min;
 }
 
+static void value_text(const json_t *object, const char *key, char text[41])
+{
+    const json_t *value = json_object_get(object, key);
+    text[0] = '\0';
+    if (json_is_string(value)) snprintf(text, 41, "%.40s", json_string_value(value));
+    else if (json_is_number(value)) snprintf(text, 41, "%.12g", json_number_value(value));
+}
+
+/* What differs between the runs besides what was measured. */
+static void find_differences(struct comparison *out, const json_t *before, const json_t *after)
+{
+    static const struct {
+        const char *group, *key; /* NULL: the record itself */
+    } places[] = {{"environment", "processor"}, {"environment", "kernel"},
+                  {"environment", "governor"},  {"environment", "model_fingerprint"},
+                  {"environment", "vinci"},     {NULL, "device"},
+                  {NULL, "cpu_level"},          {NULL, "model_id"},
+                  {NULL, "request_rate"},       {NULL, "threads"},
+                  {NULL, "num_prompts"},        {NULL, "max_concurrency"}};
+    _Static_assert(sizeof places / sizeof *places ==
+                       sizeof out->differences / sizeof *out->differences,
+                   "room for all");
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct difference *d = &out->differences[out->n_differences];
+        const char *group = places[i].group;
+        d->key = places[i].key;
+        value_text(group ? json_object_get(before, group) : before, d->key, d->before);
+        value_text(group ? json_object_get(after, group) : after, d->key, d->after);
+        if (strcmp(d->before, d->after) != 0) out->n_differences++;
+    }
+}
+
 enum vinci_status comparison_make(struct comparison *out, const json_t *before, const json_t *after,
                                   struct vinci_error *err)
 {
@@ -251,6 +283,7 @@ enum vinci_status comparison_make(struct comparison *out, const json_t *before, 
     out->p_least *= (double)out->n;
     if (out->p_least > 1) out->p_least = 1;
     if (out->n == 0) status = fail(err, VINCI_USAGE, "the two records have no test in common");
+    find_differences(out, before, after);
 cleanup:
     free(a.items);
     free(b.items);

@@ -19,9 +19,17 @@ struct compared {
     double p, p_holm; /* two-sided; corrected for the number of rows */
 };
 
+/* Of the machine, the program or the options: a reason that is none of the change's. */
+struct difference {
+    const char *key; /* the record's */
+    char before[41], after[41];
+};
+
 struct comparison {
     struct compared *rows; /* [n] */
     size_t n;
+    struct difference differences[12];
+    size_t n_differences;
     double p_least; /* the least p_holm that so few samples can give */
 };
 

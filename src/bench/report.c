@@ -198,14 +198,13 @@ static bool write_head(struct buf *out, const json_t *root, const char *language
            html_text(out, name) && buf_append_text(out, "</h1>\n") && write_under(out, root);
 }
 
-enum vinci_status report_html(const json_t *root, const json_t *before,
-                              const struct comparison *comparison, const char *language,
-                              struct buf *out, struct vinci_error *err)
+enum vinci_status report_html(const json_t *root, const struct comparison *comparison,
+                              const char *language, struct buf *out, struct vinci_error *err)
 {
     bool ok = write_head(out, root, language) && write_cards(out, root) &&
               report_write_summary(out, root, comparison) &&
               buf_printf(out, "<h2>%s</h2>\n", comparison ? _("Before and after") : _("Charts")) &&
-              report_write_comparison(out, root, before, comparison) &&
+              report_write_comparison(out, comparison) &&
               buf_append_text(out, "<div class=\"charts\">\n") &&
               report_write_charts(out, root, comparison) && buf_append_text(out, "</div>\n") &&
               report_write_serve(out, root) && report_write_results(out, root) &&

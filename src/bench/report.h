@@ -9,11 +9,10 @@
 
 struct comparison;
 
-/* `before` and `comparison`: an earlier run to compare with, or NULL. `language`: "en", "zh_CN",
+/* `comparison`: with an earlier run, or NULL. `language`: "en", "zh_CN",
  * for the page's own mark; its words are in the program's language. */
-enum vinci_status report_html(const json_t *root, const json_t *before,
-                              const struct comparison *comparison, const char *language,
-                              struct buf *out, struct vinci_error *err);
+enum vinci_status report_html(const json_t *root, const struct comparison *comparison,
+                              const char *language, struct buf *out, struct vinci_error *err);
 
 /* The chart that tells most, as SVG with its own background, to stand alone; of a comparison, that
  * of both runs. USAGE: nothing in the record can be drawn. */

@@ -36,8 +36,7 @@ struct comparison;
 
 /* Sections; each writes nothing where the record has nothing for it. */
 bool report_write_summary(struct buf *out, const json_t *root, const struct comparison *comparison);
-bool report_write_comparison(struct buf *out, const json_t *root, const json_t *before,
-                             const struct comparison *comparison);
+bool report_write_comparison(struct buf *out, const struct comparison *comparison);
 bool report_write_results(struct buf *out, const json_t *root);
 bool report_write_prompts(struct buf *out, const json_t *root);
 bool report_write_environment(struct buf *out, const json_t *root);

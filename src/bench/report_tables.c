@@ -93,13 +93,8 @@ bool report_write_prompts(struct buf *out, const json_t *root)
     return ok && buf_append_text(out, "</tbody></table></div>\n");
 }
 
-bool report_write_comparison(struct buf *out, const json_t *root, const json_t *before,
-                             const struct comparison *comparison)
+bool report_write_comparison(struct buf *out, const struct comparison *comparison)
 {
-    static const char *const keys[] = {"processor", "kernel", "governor", "model_fingerprint",
-                                       "vinci"};
-    const json_t *a = json_object_get(before, "environment"),
-                 *b = json_object_get(root, "environment");
     if (!comparison) return true;
     bool ok = buf_printf(
         out,
@@ -118,12 +113,13 @@ bool report_write_comparison(struct buf *out, const json_t *root, const json_t *
              buf_append_text(out, "</tr>\n");
     }
     ok = ok && buf_append_text(out, "</tbody></table></div>\n");
-    for (size_t i = 0; i < sizeof keys / sizeof *keys && ok; i++)
-        if (a && b && strcmp(report_text(a, keys[i]), report_text(b, keys[i])) != 0)
-            ok = buf_append_text(out, "<p class=\"under\">") &&
-                 report_text_line(out, _("The runs differ: %s: %.40s before, %.40s after."),
-                                  keys[i], report_text(a, keys[i]), report_text(b, keys[i])) &&
-                 buf_append_text(out, "</p>\n");
+    for (size_t i = 0; i < comparison->n_differences && ok; i++) {
+        const struct difference *d = &comparison->differences[i];
+        ok = buf_append_text(out, "<p class=\"under\">") &&
+             report_text_line(out, _("The runs differ: %s: %s before, %s after."), d->key,
+                              d->before, d->after) &&
+             buf_append_text(out, "</p>\n");
+    }
     return ok;
 }
 

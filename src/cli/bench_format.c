@@ -154,27 +154,12 @@ enum vinci_status bench_print_format(const json_t *root, enum bench_format forma
 
 /* ---- comparison ---------------------------------------------------------------------------- */
 
-/* What differs between the runs besides what was measured. */
-static void print_differences(const json_t *before, const json_t *after, FILE *file)
+static void print_differences(const struct comparison *comparison, FILE *file)
 {
-    static const char *const keys[] = {"processor", "kernel", "governor", "model_fingerprint",
-                                       "vinci"};
-    static const char *const top[] = {"device", "cpu_level", "model_id", "request_rate"};
-    static const char *const numbers[] = {"threads", "num_prompts", "max_concurrency"};
-    const json_t *a = json_object_get(before, "environment"),
-                 *b = json_object_get(after, "environment");
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(text_of(a, keys[i]), text_of(b, keys[i])) != 0)
-            fprintf(file, _("differs: %s: %.40s | %.40s\n"), keys[i], text_of(a, keys[i]),
-                    text_of(b, keys[i]));
-    for (size_t i = 0; i < sizeof top / sizeof *top; i++)
-        if (strcmp(text_of(before, top[i]), text_of(after, top[i])) != 0)
-            fprintf(file, _("differs: %s: %.40s | %.40s\n"), top[i], text_of(before, top[i]),
-                    text_of(after, top[i]));
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (real_of(before, numbers[i]) != real_of(after, numbers[i]))
-            fprintf(file, _("differs: %s: %.0f | %.0f\n"), numbers[i], real_of(before, numbers[i]),
-                    real_of(after, numbers[i]));
+    for (size_t i = 0; i < comparison->n_differences; i++) {
+        const struct difference *d = &comparison->differences[i];
+        fprintf(file, _("differs: %s: %s | %s\n"), d->key, d->before, d->after);
+    }
 }
 
 /* One figure a run has no spread: it is shown, not judged. */
@@ -229,7 +214,7 @@ json_t *bench_comparison_json(const struct comparison *comparison)
 void bench_print_comparison(const json_t *before, const json_t *after,
                             const struct comparison *comparison, FILE *file)
 {
-    print_differences(before, after, file);
+    print_differences(comparison, file);
     print_throughput(before, after, file);
     print_compared(comparison, file);
 }

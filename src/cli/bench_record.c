@@ -256,17 +256,15 @@ enum vinci_status bench_write_json(const char *path, const json_t *root, struct 
     return status;
 }
 
-/* `before`: a run to compare with, in `comparison`; both NULL for one run. The chart in letters
- * goes to `terminal`. */
-static enum vinci_status write_views(const json_t *root, const json_t *before,
-                                     const struct comparison *comparison,
+/* `comparison`: with another run; NULL for one. The chart in letters goes to `terminal`. */
+static enum vinci_status write_views(const json_t *root, const struct comparison *comparison,
                                      const struct record_args *args, FILE *terminal,
                                      struct vinci_error *err)
 {
     struct buf text = {0};
     enum vinci_status status = VINCI_OK;
     if (args->report) {
-        status = report_html(root, before, comparison, lang_name(), &text, err);
+        status = report_html(root, comparison, lang_name(), &text, err);
         if (status == VINCI_OK) status = write_text(args->report, &text, err);
     }
     if (status == VINCI_OK && (args->svg || args->png)) {
@@ -302,7 +300,7 @@ enum vinci_status bench_record_finish(struct bench_record *record, const char *m
     if (status == VINCI_OK && args->format != BENCH_TABLE)
         status = bench_print_format(record->root, args->format, stdout, err);
     if (status == VINCI_OK)
-        status = write_views(record->root, NULL, NULL, args, args->chart ? stderr : NULL, err);
+        status = write_views(record->root, NULL, args, args->chart ? stderr : NULL, err);
     return status;
 }
 
@@ -354,8 +352,7 @@ static enum vinci_status show_record(const json_t *root, const struct record_arg
     enum vinci_status status = VINCI_OK;
     if (args->format != BENCH_TABLE) status = bench_print_format(root, args->format, stdout, err);
     if (status == VINCI_OK && args->json) status = bench_write_json(args->json, root, err);
-    return status == VINCI_OK ? write_views(root, NULL, NULL, args, chart_stream(args), err)
-                              : status;
+    return status == VINCI_OK ? write_views(root, NULL, args, chart_stream(args), err) : status;
 }
 
 static enum vinci_status show_comparison(const json_t *before, const json_t *after,
@@ -372,8 +369,7 @@ static enum vinci_status show_comparison(const json_t *before, const json_t *aft
     if (status == VINCI_OK && args->json) status = bench_write_json(args->json, json, err);
     if (args->format == BENCH_TABLE && !(args->json && strcmp(args->json, "-") == 0))
         bench_print_comparison(before, after, &comparison, stdout);
-    if (status == VINCI_OK)
-        status = write_views(after, before, &comparison, args, chart_stream(args), err);
+    if (status == VINCI_OK) status = write_views(after, &comparison, args, chart_stream(args), err);
     json_decref(json);
     comparison_free(&comparison);
     return status;
