@@ -4,8 +4,12 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -39,6 +43,20 @@ bool alloc_fail_end(void)
 {
     atomic_store(&countdown, 0);
     return atomic_load(&has_failed);
+}
+
+size_t alloc_fail_each(enum vinci_status (*fn)(struct vinci_error *err))
+{
+    size_t k = 0;
+    for (bool failed = true; failed;) {
+        struct vinci_error err = {0};
+        alloc_fail_begin(++k);
+        enum vinci_status status = fn(&err);
+        failed = alloc_fail_end();
+        if (status != (failed ? VINCI_NO_MEMORY : VINCI_OK))
+            fail_msg("allocation %zu failed: got %s: %s", k, vinci_status_name(status), err.text);
+    }
+    return k - 1;
 }
 
 void alloc_fail_json(void)

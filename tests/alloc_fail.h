@@ -14,6 +14,8 @@
 #ifndef TESTS_ALLOC_FAIL_H
 #define TESTS_ALLOC_FAIL_H
 
+#include "vinci.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,6 +24,11 @@ void alloc_fail_begin(size_t k);
 
 /* Back to normal. True if an allocation was made to fail since alloc_fail_begin. */
 bool alloc_fail_end(void);
+
+/* Runs fn with its first allocation failing, then with the second, ... until none is left to fail,
+ * which it returns the number of. fn gives NO_MEMORY each time, and OK at the end, or the test
+ * fails. */
+size_t alloc_fail_each(enum vinci_status (*fn)(struct vinci_error *err));
 
 /* Once per test program, before anything of jansson's is used. */
 void alloc_fail_json(void);

@@ -1,16 +1,9 @@
 # `vinci bench serve` and `vinci top` against a real server on the small model.
 . tests/shell.sh
+. tests/server.sh
 
-# Not by the function: the process to end is to be the server itself.
-$RUN "$BUILD/vinci" serve -m models/nano --port 0 >"$folder/address" 2>"$folder/log" &
-server=$!
-trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$folder"' EXIT
-tries=20
-while [ $tries -gt 0 ] && ! grep -q 'http://' "$folder/address"; do
-    sleep 0.5
-    tries=$((tries - 1))
-done
-url=$(grep -o 'http://[0-9.:]*' "$folder/address" | head -n 1)
+start
+url=$(echo "$base" | grep -o 'http://[0-9.:]*')
 check 'the server prints its address' test -n "$url"
 
 expect 'bench serve' 0 bench serve --base-url "$url/" --num-prompts 6 --max-concurrency 2 \
@@ -32,8 +25,7 @@ if grep -qE -- '-[%/]|-(s|ms)( |$)' "$out"; then not_ok 'top: what is not known 
 expect 'top --json' 0 top --url "$url" --interval 0.1 --count 1 --json
 says 'the server in JSON' '"server":{"running":' "$out"
 
-kill $server
-wait $server 2>/dev/null
+stop
 expect 'top: the server is gone' 0 top --url "$url" --interval 0.1 --count 1 --json
 says 'no server in JSON' '"server":null' "$out"
 expect 'bench serve: the server is gone' 3 bench serve --base-url "$url" --num-prompts 1

@@ -8,31 +8,7 @@ command -v curl >/dev/null || {
     skip 'curl is not here'
     exit 0
 }
-server=''
-trap 'stop; rm -rf "$folder"' EXIT
-
-# start ARGUMENT...: a server with these; its address is in $base.
-start()
-{
-    : >"$folder/address"
-    # shellcheck disable=SC2086
-    $RUN "$BUILD/vinci" serve -m $model --port 0 --threads 1 "$@" >"$folder/address" \
-        2>"$folder/log" &
-    server=$!
-    i=0
-    while [ ! -s "$folder/address" ] && [ $i -lt 100 ] && kill -0 $server 2>/dev/null; do
-        sleep 0.1
-        i=$((i + 1))
-    done
-    base=$(cat "$folder/address")
-}
-
-stop()
-{
-    [ -z "$server" ] || kill "$server" 2>/dev/null
-    wait 2>/dev/null
-    server=''
-}
+. tests/server.sh
 
 # post PATH BODY [CURL ARGUMENT...]: the answer into $out, its status into $status.
 post()

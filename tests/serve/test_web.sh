@@ -48,25 +48,7 @@ command -v curl >/dev/null || {
     finish
     exit
 }
-trap 'stop; rm -rf "$folder"' EXIT
-start()
-{
-    : >"$folder/address"
-    $RUN "$BUILD/vinci" serve -m models/nano --port 0 --threads 1 "$@" >"$folder/address" 2>"$folder/log" &
-    server=$!
-    i=0
-    while [ ! -s "$folder/address" ] && [ $i -lt 100 ] && kill -0 $server 2>/dev/null; do
-        sleep 0.1
-        i=$((i + 1))
-    done
-    base=$(cat "$folder/address")
-}
-stop()
-{
-    [ -z "${server:-}" ] || kill "$server" 2>/dev/null
-    wait 2>/dev/null
-    server=''
-}
+. tests/server.sh
 
 start --quiet
 curl -s -D "$out" -o "$folder/page" "$base/"
