@@ -111,8 +111,6 @@ const en = {
     setTools: 'Tools',
     setToolsHelp: 'A JSON list of functions, as in the API. The page shows the calls; you write the results.',
     setSample: 'Insert an example',
-    setRemoveAll: 'Delete all conversations',
-    setRemoveAllSure: 'Really delete all conversations?',
     badNumber: (min, max) => `A number from ${min} to ${max}, or nothing.`,
     badJson: (message) => `No valid JSON: ${message}`,
     badTools: 'Expected a list of functions, each with a name.',
@@ -228,8 +226,6 @@ const zh = {
     setTools: '工具',
     setToolsHelp: '函数的 JSON 列表，格式同 API。页面显示调用，结果由你填写。',
     setSample: '插入示例',
-    setRemoveAll: '删除全部对话',
-    setRemoveAllSure: '确定删除全部对话？',
     badNumber: (min, max) => `请输入 ${min} 到 ${max} 之间的数，或留空。`,
     badJson: (message) => `不是有效的 JSON：${message}`,
     badTools: '应为函数列表，每个函数都有名称。',
@@ -281,9 +277,3 @@ export function translatePage() {
     for (const node of document.querySelectorAll('[data-placeholder]'))
         node.placeholder = t(node.dataset.placeholder);
 }
-
-// Whether both languages have the same texts.
-export const missingTexts = () => [
-    ...Object.keys(en).filter((key) => typeof zh[key] !== typeof en[key]),
-    ...Object.keys(zh).filter((key) => !(key in en)),
-];
