@@ -77,6 +77,9 @@ enum vinci_log_level { VINCI_LOG_ERROR, VINCI_LOG_WARN, VINCI_LOG_INFO, VINCI_LO
 /* Where the library's messages go; `user` is handed back. May be called from any thread. */
 typedef void vinci_log_fn(void *user, enum vinci_log_level level, const char *message);
 
+/* Bytes of a long piece of work that are done, of all. Return false to stop it: CANCELLED. */
+typedef bool vinci_progress_fn(void *user, uint64_t done, uint64_t total);
+
 /* ---- models ------------------------------------------------------------------------------- */
 
 enum vinci_container { VINCI_CONTAINER_HF, VINCI_CONTAINER_ORIGINAL, VINCI_CONTAINER_GGUF };
@@ -230,6 +233,8 @@ struct vinci_engine_options {
                            model's choice (docs/scripted.md); NULL: the model chooses */
     vinci_log_fn *log;  /* may be NULL */
     void *log_user;
+    vinci_progress_fn *progress; /* while weights are brought to an NPU; may be NULL */
+    void *progress_user;
 };
 
 struct vinci_engine;
@@ -258,6 +263,8 @@ struct vinci_engine_info {
     char cpu_level[16]; /* the kernels in use: "avx512", "scalar" */
     uint32_t n_threads, n_ctx, n_batch, n_seqs;
     double load_seconds;           /* time vinci_engine_open took */
+    uint64_t upload_bytes;         /* of weights that were brought to an NPU; 0 on a CPU */
+    double upload_seconds;         /* of load_seconds */
     uint64_t kv_bytes;             /* KV cache in use now */
     uint64_t kv_bytes_peak;        /* the most that was in use at once */
     uint64_t kv_bytes_max;         /* the most that may be in use at once */
@@ -633,9 +640,6 @@ VINCI_API enum vinci_status vinci_check_bandwidth(struct vinci_check *check, uin
 /* ---- synthetic checkpoints ---------------------------------------------------------------- */
 
 enum vinci_synth_format { VINCI_SYNTH_SAFETENSORS, VINCI_SYNTH_GGUF };
-
-/* Return false to stop; what was written is removed. */
-typedef bool vinci_progress_fn(void *user, uint64_t done, uint64_t total);
 
 struct vinci_synth_options {
     const char *shape; /* "tiny", "20b", "120b", or the path of a config.json */

@@ -57,6 +57,14 @@ void npu_counters(struct npu_sim_counters *counters)
     read(counters);
 }
 
+void npu_reset_counters(void)
+{
+    void (*reset)(void) = NULL;
+    void *symbol = function("libnpu_sim.so", "npu_sim_reset");
+    memcpy(&reset, &symbol, sizeof reset);
+    reset();
+}
+
 uint64_t npu_violations(void)
 {
     struct npu_sim_counters counters;

@@ -14,6 +14,7 @@ enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, co
 struct vinci_cann_places npu_places(void);
 
 void npu_counters(struct npu_sim_counters *counters);
+void npu_reset_counters(void);
 uint64_t npu_violations(void);
 
 /* From now on, "aclnnMm@2=161002": the second call fails, with that error. NULL: none does. */

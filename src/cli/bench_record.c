@@ -104,6 +104,10 @@ void bench_record_model(struct bench_record *record, const char *path,
     json_object_set_new(root, "cpu_level", json_string(info.cpu_level));
     json_object_set_new(root, "threads", json_integer(info.n_threads));
     json_object_set_new(root, "load_seconds", json_real(info.load_seconds));
+    if (info.upload_bytes > 0) {
+        json_object_set_new(root, "upload_bytes", json_integer((json_int_t)info.upload_bytes));
+        json_object_set_new(root, "upload_seconds", json_real(info.upload_seconds));
+    }
     if (!on_npu(record, &info)) return;
     json_object_set_new(root, "npu",
                         json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "name", npu->name, "cann",

@@ -74,6 +74,7 @@ enum vinci_status chat_model_open(struct chat_model *model, const struct program
             set_name(model, model->loaded.path);
             vinci_engine_info(model->loaded.engine, &info);
             model->n_ctx = info.n_ctx;
+            loaded_model_watch(&model->loaded, program);
         }
     }
     if (status == VINCI_OK)

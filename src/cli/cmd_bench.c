@@ -163,6 +163,10 @@ static void print_head(const struct bench_record *record, const struct loaded_mo
     for (size_t i = 0; i < n_prompts; i++) fprintf(to, "%s %zu", i ? "," : "", prompts[i].n);
     fprintf(to, _(" tokens\n"));
     fprintf(to, _("load             %.4f s\n"), info.load_seconds);
+    if (info.upload_bytes > 0)
+        fprintf(to, _("upload           %.3f GB to the NPU, %.4f s, %.2f GB/s\n"),
+                (double)info.upload_bytes * 1e-9, info.upload_seconds,
+                (double)info.upload_bytes * 1e-9 / info.upload_seconds);
     fflush(to);
 }
 

@@ -210,9 +210,14 @@ static void print_stats(const struct vinci_engine_info *info,
     memory_use_now(&memory);
     size_t n_prefill = result->n_prompt - result->n_reused;
     size_t n_decode = result->n_generated ? result->n_generated - 1 : 0;
-    say(_("device    %s, %s kernels, %u threads\n"), info->device, info->cpu_level,
-        info->n_threads);
+    if (*info->cpu_level)
+        say(_("device    %s, %s kernels, %u threads\n"), info->device, info->cpu_level,
+            info->n_threads);
+    else say(_("device    %s\n"), info->device);
     say(_("load      %.4f s\n"), info->load_seconds);
+    if (info->upload_bytes > 0)
+        say(_("upload    %s to the NPU, %.4f s, %.2f GB/s\n"), format_bytes(info->upload_bytes, a),
+            info->upload_seconds, (double)info->upload_bytes * 1e-9 / info->upload_seconds);
     if (result->n_generated == 0) say(_("prefill   not finished\n"));
     else
         say(_("prefill   %zu tokens, %.4f s, %.1f tokens/s (to the first token)\n"), n_prefill,

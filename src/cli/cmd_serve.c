@@ -111,10 +111,11 @@ static void init(void *arguments)
     args->grace = 30;
 }
 
+/* A line may stand there that shows how far the model is read. */
 static void log_line(void *user, const char *line)
 {
-    (void)user;
-    say("%s\n", line);
+    const struct program *program = user;
+    say(program->progress ? "\r\033[K%s\n" : "%s\n", line);
 }
 
 static sigset_t our_signals(void)
@@ -154,22 +155,26 @@ static void reload(const struct program *program, struct server *server)
 
 /* Until a signal to end, or the engine's end. */
 static enum vinci_status run_server(const struct program *program, struct server *server,
-                                    uint32_t grace, struct vinci_error *err)
+                                    const struct loaded_model *loaded, uint32_t grace,
+                                    struct vinci_error *err)
 {
+    struct reading reading;
     char address[300], line[320];
     enum vinci_status status = VINCI_OK;
     serve_address(server, address, sizeof address);
     int n = snprintf(line, sizeof line, "%s\n", address);
     output(line, (size_t)n);
     program_notify(program, "READY=1");
+    reading_begin(&reading, loaded, program);
     for (int number = 0; number != SIGINT && number != SIGTERM;) {
-        number = next_signal(1000);
+        number = next_signal(reading_goes_on(&reading) ? READING_MILLISECONDS : 1000);
         if (number == SIGHUP) reload(program, server);
         if (serve_has_failed(server)) {
             status = fail(err, VINCI_DEVICE, "the engine cannot go on; the log says why");
             break;
         }
     }
+    reading_end(&reading);
     program_notify(program, "STOPPING=1");
     serve_drain(server);
     if (!serve_is_idle(server))
@@ -200,13 +205,14 @@ static enum vinci_status run(const struct program *program, void *arguments,
     if (status == VINCI_OK) {
         args->serve.port = (uint16_t)args->port;
         if (!args->quiet) args->serve.log = log_line;
+        args->serve.log_user = (void *)(uintptr_t)program;
         status = serve_start(&server, loaded.engine, loaded.tokenizer, &args->serve, err);
     }
     if (status == VINCI_OK) {
         if (!serve_is_local(&args->serve) && !args->serve.api_key_file)
             say_warning(program, _("everybody who reaches this address may use the model; "
                                    "--api-key-file asks for keys"));
-        status = run_server(program, server, args->grace, err);
+        status = run_server(program, server, &loaded, args->grace, err);
     }
     serve_stop(server);
     loaded_model_close(&loaded);

@@ -1,6 +1,7 @@
 /* model_options.c - the options that commands with a model share, and opening what they name. */
 #include "cli/model_options.h"
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,11 +121,26 @@ enum vinci_status model_tokenizer(struct vinci_tokenizer **out, const struct pro
     return status == VINCI_OK ? vinci_tokenizer_open(out, path, err) : status;
 }
 
+/* `vinci serve` has the signals blocked. */
+static bool asked_to_stop(void)
+{
+    sigset_t set;
+    return interrupted() || (sigpending(&set) == 0 &&
+                             (sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGTERM) == 1));
+}
+
+static bool show_upload(void *user, uint64_t done, uint64_t total)
+{
+    progress_update(user, done, total);
+    return !asked_to_stop();
+}
+
 enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct program *program,
                                     const struct model_options *options, uint32_t n_batch,
                                     uint32_t n_seqs, struct vinci_error *err)
 {
     struct vinci_engine_options engine;
+    struct progress progress;
     *loaded = (struct loaded_model){.sink = {program, (enum vinci_log_level)options->log_level}};
     enum vinci_status status = model_path(program, options, loaded->path, sizeof loaded->path, err);
     if (status != VINCI_OK) return status;
@@ -150,7 +166,12 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.lock_weights = options->mlock;
     engine.log = log_to_stderr;
     engine.log_user = &loaded->sink;
-    return vinci_engine_open(&loaded->engine, &engine, err);
+    engine.progress = show_upload;
+    engine.progress_user = &progress;
+    progress_begin(&progress, program, _("bringing the weights to the NPU"));
+    status = vinci_engine_open(&loaded->engine, &engine, err);
+    progress_end(&progress);
+    return status;
 }
 
 /* The share of the files' memory that is here, of a page in every 16 MB. */
@@ -169,27 +190,49 @@ static double share_here(const struct vinci_engine *engine)
     return n ? (double)here / (double)n : 1;
 }
 
+enum { WORTH_BYTES = 256 << 20, STILL = 100 /* rounds: 5 s */, NOT_BEGUN = 10 };
+
+bool reading_begin(struct reading *reading, const struct loaded_model *loaded,
+                   const struct program *program)
+{
+    struct vinci_engine_info info;
+    vinci_engine_info(loaded->engine, &info);
+    *reading = (struct reading){.engine = loaded->engine,
+                                .total = vinci_engine_model(loaded->engine)->file_bytes};
+    reading->under_way = program->progress && strcmp(info.device, "cpu") == 0 &&
+                         reading->total >= WORTH_BYTES && share_here(loaded->engine) <= 0.9;
+    if (reading->under_way) progress_begin(&reading->progress, program, _("reading the model"));
+    return reading->under_way;
+}
+
+bool reading_goes_on(struct reading *reading)
+{
+    struct vinci_engine_info info;
+    if (!reading->under_way) return false;
+    vinci_engine_info(reading->engine, &info);
+    reading->n_still = info.prefetched_bytes == reading->before ? reading->n_still + 1 : 0;
+    reading->before = info.prefetched_bytes;
+    if (reading->before >= reading->total ||
+        reading->n_still > (reading->before > 0 ? STILL : NOT_BEGUN)) { /* larger than memory */
+        reading_end(reading);
+        return false;
+    }
+    progress_update(&reading->progress, reading->before, reading->total);
+    return true;
+}
+
+void reading_end(struct reading *reading)
+{
+    if (reading->under_way) progress_end(&reading->progress);
+    reading->under_way = false;
+}
+
 void loaded_model_watch(const struct loaded_model *loaded, const struct program *program)
 {
-    enum { WORTH_BYTES = 256 << 20, STILL = 100 /* rounds: 5 s */, NOT_BEGUN = 10 };
-    struct progress progress;
-    struct vinci_engine_info info;
-    uint64_t total = vinci_engine_model(loaded->engine)->file_bytes;
-    vinci_engine_info(loaded->engine, &info);
-    if (!program->progress || strcmp(info.device, "cpu") != 0 || total < WORTH_BYTES ||
-        share_here(loaded->engine) > 0.9)
-        return;
-    progress_begin(&progress, program, _("reading the model"));
-    uint64_t before = 0;
-    for (int n_still = 0; info.prefetched_bytes < total && !interrupted();) {
-        if (n_still > (before > 0 ? STILL : NOT_BEGUN)) break; /* larger than memory: not read */
-        usleep(50000);
-        vinci_engine_info(loaded->engine, &info);
-        n_still = info.prefetched_bytes == before ? n_still + 1 : 0;
-        before = info.prefetched_bytes;
-        progress_update(&progress, before, total);
-    }
-    progress_end(&progress);
+    struct reading reading;
+    reading_begin(&reading, loaded, program);
+    while (!interrupted() && reading_goes_on(&reading)) usleep(1000 * READING_MILLISECONDS);
+    reading_end(&reading);
 }
 
 enum vinci_status loaded_model_tokenizer(struct loaded_model *loaded,

@@ -55,8 +55,25 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
                                     const struct model_options *options, uint32_t n_batch,
                                     uint32_t n_seqs, struct vinci_error *err);
 
-/* On a terminal, where much of the files is not in memory yet: waits for it and shows how far it
- * is. The first token would wait for nearly all of it, too. Ctrl-C ends the waiting. */
+/* On a terminal, while much of the files is not in memory yet: how far the system is with reading
+ * them. Every READING_MILLISECONDS reading_goes_on draws the line; false: over, the line is gone.
+ */
+struct reading {
+    struct progress progress;
+    struct vinci_engine *engine;
+    uint64_t before, total;
+    int n_still;
+    bool under_way;
+};
+enum { READING_MILLISECONDS = 50 };
+bool reading_begin(struct reading *reading, const struct loaded_model *loaded,
+                   const struct program *program);
+bool reading_goes_on(struct reading *reading);
+void reading_end(struct reading *reading);
+
+/* The same at once, for who has nothing else to do. On a terminal, where much of the files is not
+ * in memory yet: waits for it and shows how far it is. The first token would wait for nearly all of
+ * it, too. Ctrl-C ends the waiting. */
 void loaded_model_watch(const struct loaded_model *loaded, const struct program *program);
 
 /* From --tokenizer, else from the model's files; NOT_FOUND says what to do. */

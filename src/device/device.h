@@ -136,6 +136,8 @@ struct device {
     uint32_t kv_page;     /* positions in a page of the cache */
     uint32_t output_rows; /* rows of logits that one step can hold */
     bool finds_best;
+    uint64_t upload_bytes; /* of weights, when it was created */
+    double upload_seconds;
 };
 
 struct cpu_device_options {
@@ -156,6 +158,8 @@ struct npu_device_options {
     struct vinci_cann_places cann;
     uint32_t n_threads; /* that expand weights during the upload; 0: one a core */
     struct log log;
+    vinci_progress_fn *progress; /* of the upload; may be NULL */
+    void *progress_user;
 };
 
 /* Loads CANN, opens the device and uploads the weights. The model must outlive the device.

@@ -45,8 +45,13 @@ static enum vinci_status create_device(struct vinci_engine *engine,
                                        struct vinci_error *err)
 {
     if (options->device && strcmp(options->device, "cpu") != 0) {
-        struct npu_device_options npu = {npu_device_id(options->device), options->npu_dtype,
-                                         options->cann, options->n_threads, engine->log};
+        struct npu_device_options npu = {npu_device_id(options->device),
+                                         options->npu_dtype,
+                                         options->cann,
+                                         options->n_threads,
+                                         engine->log,
+                                         options->progress,
+                                         options->progress_user};
         if (npu.id < 0)
             return fail(err, VINCI_USAGE,
                         "device %s: expected cpu or npu:N, with N the number of the NPU",
@@ -86,7 +91,14 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
 
     enum vinci_status status = model_open(&engine->model, options->model, &engine->log, err);
     if (status == VINCI_OK) status = set_limits(&engine->limits, options, engine->model, err);
+    /* Before the device is made: an NPU's reads all of it. */
+    if (status == VINCI_OK && options->prefetch)
+        engine->prefetch = prefetch_start(engine->model->index.files, engine->model->index.n_files);
     if (status == VINCI_OK) status = create_device(engine, options, err);
+    if (status == VINCI_OK && engine->device->upload_bytes > 0) { /* the files are done with */
+        prefetch_stop(engine->prefetch);
+        engine->prefetch = NULL;
+    }
     if (status == VINCI_OK)
         status = kv_cache_create(&engine->cache, engine->device, &engine->model->config,
                                  options->kv_type, &engine->limits, options->kv_bytes, err);
@@ -111,8 +123,6 @@ enum vinci_status vinci_engine_open(struct vinci_engine **out,
         return status;
     }
     if (engine->prefix_file) prefix_file_load(engine->prefix_file, engine->prefixes);
-    if (options->prefetch)
-        engine->prefetch = prefetch_start(engine->model->index.files, engine->model->index.n_files);
     if (options->lock_weights)
         for (size_t i = 0; i < engine->model->index.n_files; i++)
             file_map_lock(engine->model->index.files[i], &engine->log);
@@ -160,6 +170,8 @@ void vinci_engine_info(const struct vinci_engine *engine, struct vinci_engine_in
     info->n_batch = engine->limits.n_batch;
     info->n_seqs = engine->limits.n_seqs;
     info->load_seconds = engine->load_seconds;
+    info->upload_bytes = engine->device->upload_bytes;
+    info->upload_seconds = engine->device->upload_seconds;
     info->kv_bytes_max = engine->cache->n_bytes_max;
     info->scratch_bytes = forward_bytes(engine->forward) + engine->device->scratch_bytes;
     info->prefetched_bytes = prefetch_done(engine->prefetch);

@@ -3,6 +3,7 @@
  *   NPU_SIM_CANN=8.0|8.1|8.3|8.5|9.0   which functions exist and which limits hold; 8.5 if not set
  *   NPU_SIM_MEMORY=64G  NPU_SIM_DEVICES=1
  *   NPU_SIM_ORDER=lazy|eager           work runs when it is waited for, or at once
+ *   NPU_SIM_COPY=200M                  bytes a second that copies to the device take at most
  *   NPU_SIM_FAIL=aclrtMalloc@3,aclnnMm@1=507015   that call of the function fails, with this error
  *   NPU_SIM_LOST=100[=507054]          the device is lost at the hundredth launch since aclInit
  *   NPU_SIM_HANG=100                   the hundredth launch since aclInit never ends
@@ -255,6 +256,7 @@ static void write_report(const char *path)
                    {"frees", c->frees},
                    {"memory_peak", c->memory_peak},
                    {"executors", c->executors},
+                   {"copies_queued_peak", c->copies_queued_peak},
                    {"refusals", c->refusals},
                    {"violations", c->violations}};
     fprintf(f, "{\n  \"cann\": \"%d.%d\",\n", sim_cann() / 10, sim_cann() % 10);

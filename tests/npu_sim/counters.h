@@ -19,6 +19,8 @@ struct npu_sim_counters {
     uint64_t queries;
     uint64_t sync_copies; /* aclrtMemcpy and aclrtMemset, which also wait */
     uint64_t host_to_device, device_to_host, device_to_device; /* bytes */
+    uint64_t copies_queued_peak; /* to the device, from pinned memory: the most at once that were
+                                    queued and not done */
     uint64_t workspace_largest;
     uint64_t mallocs, frees;
     uint64_t memory_used, memory_peak;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool initialised;
@@ -193,6 +194,16 @@ static uint8_t *side(uint64_t address, bool device)
     return device ? sim_memory(address) : (uint8_t *)(uintptr_t)address;
 }
 
+/* As slow as NPU_SIM_COPY wants. */
+static void take_time(const struct copy *c)
+{
+    uint64_t rate = sim_number("NPU_SIM_COPY", 0);
+    if (!rate || c->kind != ACL_MEMCPY_HOST_TO_DEVICE) return;
+    double seconds = (double)(c->row * c->rows) / (double)rate;
+    struct timespec time = {(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))};
+    nanosleep(&time, NULL);
+}
+
 static void copy_run(void *data)
 {
     const struct copy *c = data;
@@ -203,6 +214,7 @@ static void copy_run(void *data)
         memset(sim_memory(c->to), c->value, c->row);
         return;
     }
+    take_time(c);
     for (size_t i = 0; i < c->rows; i++)
         memmove(side(c->to, to_device) + i * c->to_pitch,
                 side(c->from, from_device) + i * c->from_pitch, c->row);

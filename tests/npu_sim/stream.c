@@ -274,6 +274,15 @@ static void poison_host(const struct work *work)
     if (work->host && work->host_write) memset((void *)work->host, 0xFF, work->host_size);
 }
 
+static void count_copies(void)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < NPU_SIM_STREAMS; i++)
+        for (struct task *t = streams[i] ? streams[i]->head : NULL; t; t = t->next)
+            n += t->work && t->work->host && !t->work->host_write;
+    if (n > sim_count.copies_queued_peak) sim_count.copies_queued_peak = n;
+}
+
 aclError stream_submit(aclrtStream handle, struct work *work)
 {
     pthread_mutex_lock(&sim_lock);
@@ -300,6 +309,7 @@ aclError stream_submit(aclrtStream handle, struct work *work)
             sim_count.stream_launches[s->index]++;
         }
         stream_push(s, (struct task){.work = work});
+        count_copies();
     }
     pthread_mutex_unlock(&sim_lock);
     return error;

@@ -217,7 +217,9 @@ struct npu_device {
     size_t arena_left;
 
     struct npu_weights weights;
-    struct threadpool *pool; /* for the upload; NULL later */
+    struct threadpool *pool;     /* for the upload; NULL later */
+    vinci_progress_fn *progress; /* of the upload; may be NULL */
+    void *progress_user;
 
     const struct step *step;
     struct step_inputs in;

@@ -263,6 +263,8 @@ enum vinci_status npu_device_create(struct device **out, const struct npu_device
     device->model = model;
     device->config = &model->config;
     device->limits = *limits;
+    device->progress = options->progress;
+    device->progress_user = options->progress_user;
     status = choose_dtype(device, options->dtype, err);
     if (status == VINCI_OK) status = choose_operators(device, err);
     if (status == VINCI_OK) status = create_memory(device, options->n_threads, err);

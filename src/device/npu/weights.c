@@ -1,7 +1,6 @@
-/* weights.c - the model's weights on the device, expanded on the way.
+/* weights.c - the model's weights on the device, expanded on the way (expand.h, upload.h).
  *
- * The upload is a pipeline: host threads expand a piece from the mapped file into pinned memory
- * while the pieces before it are copied on a stream of their own. What is stored:
+ * What is stored:
  *
  *   embeddings, attention, output   act
  *   norms, sinks, router            float32
@@ -10,16 +9,26 @@
  *
  * The gates of an expert stand before its ups, so that both are plain views of one product. */
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/lang.h"
-#include "device/npu/npu.h"
+#include "device/npu/expand.h"
+#include "device/npu/upload.h"
 #include "model/formats.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { N_STAGING = 3, STAGING_BYTES = 32 << 20, LOG_STEPS = 10 };
+enum {
+    NUMBERS = 64, /* read and rounded at once */
+    ROWS = 4,     /* one thread makes at once */
+    BLOCKS = 4    /* the same of a plane: with 64 bytes of each row, a cache line */
+};
+
+/* An upload, and what the expansions look up. */
+struct placing {
+    struct upload upload;
+    struct expand_tables tables; /* of act */
+    const struct expand_kernels *kernels;
+};
 
 /* ---- conversions --------------------------------------------------------------------------- */
 
@@ -46,98 +55,35 @@ static bool is_mxfp4(const struct matrix *w)
 }
 
 /* Row `row` as act or float32. */
-static void convert_row(const struct matrix *w, size_t row, aclDataType dtype, void *out)
+static void convert_row(const struct placing *placing, const struct matrix *w, size_t row,
+                        aclDataType dtype, void *out)
 {
     float x[MAX_HIDDEN];
     if (w->dtype == DTYPE_BF16 && dtype == ACL_BF16) {
         memcpy(out, w->data + row * w->row_stride, (size_t)w->n_cols * 2);
-        return;
-    }
-    matrix_row(w, row, x);
-    npu_from_float(dtype, x, w->n_cols, out);
-}
-
-/* ---- the pipeline -------------------------------------------------------------------------- */
-
-struct upload {
-    struct npu_device *device;
-    uint8_t *staging[N_STAGING];
-    aclrtEvent events[N_STAGING];
-    bool busy[N_STAGING];
-    unsigned next;
-    uint64_t done, total, reported;
-    double start;
-};
-
-/* Writes item i of what is uploaded. */
-typedef void fill_fn(const void *ctx, size_t i, void *out);
-
-struct fill_job {
-    fill_fn *fill;
-    const void *ctx;
-    size_t first, item_bytes;
-    uint8_t *out;
-};
-
-static void fill_task(void *ctx, size_t begin, size_t end, unsigned thread)
-{
-    const struct fill_job *job = ctx;
-    (void)thread;
-    for (size_t i = begin; i < end; i++)
-        job->fill(job->ctx, job->first + i, job->out + i * job->item_bytes);
-}
-
-static void report(struct upload *upload)
-{
-    uint64_t percent = upload->total ? 100 * upload->done / upload->total : 100;
-    if (percent < upload->reported + 100 / LOG_STEPS || percent >= 100) return;
-    upload->reported = percent;
-    log_message(&upload->device->log, VINCI_LOG_INFO, _("%s: weights %u %%, %.1f GB/s"),
-                upload->device->base.name, (unsigned)percent,
-                (double)upload->done * 1e-9 / (seconds_now() - upload->start));
-}
-
-static void upload_items(struct upload *upload, void *to, size_t n_items, size_t item_bytes,
-                         fill_fn *fill, const void *ctx)
-{
-    struct npu_device *device = upload->device;
-    const struct cann *cann = device->cann;
-    size_t piece = STAGING_BYTES / item_bytes;
-    for (size_t i = 0; i < n_items && device->status == VINCI_OK; i += piece) {
-        unsigned slot = upload->next;
-        size_t n = n_items - i < piece ? n_items - i : piece;
-        upload->next = (slot + 1) % N_STAGING;
-        if (upload->busy[slot])
-            npu_check(device, cann->aclrtSynchronizeEvent(upload->events[slot]),
-                      "aclrtSynchronizeEvent");
-        struct fill_job job = {fill, ctx, i, item_bytes, upload->staging[slot]};
-        parallel_for(device->pool, n, item_bytes > 4096 ? 4 : 64, fill_task, &job);
-        if (device->status == VINCI_OK)
-            npu_check(device,
-                      cann->aclrtMemcpyAsync((uint8_t *)to + i * item_bytes, n * item_bytes,
-                                             upload->staging[slot], n * item_bytes,
-                                             ACL_MEMCPY_HOST_TO_DEVICE, device->copy_stream),
-                      "aclrtMemcpyAsync");
-        if (device->status == VINCI_OK)
-            npu_check(device, cann->aclrtRecordEvent(upload->events[slot], device->copy_stream),
-                      "aclrtRecordEvent");
-        upload->busy[slot] = true;
-        upload->done += n * item_bytes;
-        report(upload);
+    } else if (is_mxfp4(w) && dtype != ACL_FLOAT) {
+        placing->kernels->row(&placing->tables, w, row, out);
+    } else {
+        matrix_row(w, row, x);
+        npu_from_float(dtype, x, w->n_cols, out);
     }
 }
 
 /* ---- matrices and vectors ------------------------------------------------------------------ */
 
 struct matrix_source {
+    const struct placing *placing;
     const struct matrix *w;
     aclDataType dtype;
+    size_t row_bytes;
 };
 
-static void fill_matrix(const void *ctx, size_t i, void *out)
+static void fill_matrix(const void *ctx, size_t first, size_t n, void *out)
 {
     const struct matrix_source *source = ctx;
-    convert_row(source->w, i, source->dtype, out);
+    for (size_t i = 0; i < n; i++)
+        convert_row(source->placing, source->w, first + i, source->dtype,
+                    (uint8_t *)out + i * source->row_bytes);
 }
 
 struct vector_source {
@@ -145,48 +91,55 @@ struct vector_source {
     aclDataType dtype;
 };
 
-static void fill_vector(const void *ctx, size_t i, void *out)
+static void fill_vector(const void *ctx, size_t first, size_t n, void *out)
 {
     const struct vector_source *source = ctx;
-    float x;
-    vector_read(source->v, i, 1, &x);
-    npu_from_float(source->dtype, &x, 1, out);
+    float x[NUMBERS];
+    for (size_t i = 0; i < n; i += NUMBERS) {
+        size_t n_now = n - i < NUMBERS ? n - i : NUMBERS;
+        vector_read(source->v, first + i, n_now, x);
+        npu_from_float(source->dtype, x, n_now,
+                       (uint8_t *)out + i * npu_dtype_bytes(source->dtype));
+    }
 }
 
-static void *put_vector(struct upload *upload, const struct vector *v, aclDataType dtype)
+static void *put_vector(struct placing *placing, const struct vector *v, aclDataType dtype)
 {
     size_t size = npu_dtype_bytes(dtype);
-    void *to = npu_alloc(upload->device, v->n * size, _("the weights"));
+    void *to = npu_alloc(placing->upload.device, v->n * size, _("the weights"));
     struct vector_source source = {v, dtype};
-    upload_items(upload, to, v->n, size, fill_vector, &source);
+    upload_items(&placing->upload, to, v->n, size, NUMBERS, fill_vector, &source);
     return to;
 }
 
-static void *put_rows(struct upload *upload, const struct matrix *w, aclDataType dtype)
+static void *put_rows(struct placing *placing, const struct matrix *w, aclDataType dtype)
 {
     size_t row_bytes = w->n_cols * npu_dtype_bytes(dtype);
-    void *to = npu_alloc(upload->device, w->n_rows * row_bytes, _("the weights"));
-    struct matrix_source source = {w, dtype};
-    upload_items(upload, to, w->n_rows, row_bytes, fill_matrix, &source);
+    void *to = npu_alloc(placing->upload.device, w->n_rows * row_bytes, _("the weights"));
+    struct matrix_source source = {placing, w, dtype, row_bytes};
+    upload_items(&placing->upload, to, w->n_rows, row_bytes, ROWS, fill_matrix, &source);
     return to;
 }
 
-static struct npu_matrix put_matrix(struct upload *upload, const struct matrix *w,
+static struct npu_matrix put_matrix(struct placing *placing, const struct matrix *w,
                                     const struct vector *bias, aclDataType dtype)
 {
     struct npu_matrix matrix = {.dtype = dtype, .n_rows = w->n_rows, .n_cols = w->n_cols};
-    matrix.data = put_rows(upload, w, dtype);
-    if (bias) matrix.bias = put_vector(upload, bias, dtype);
+    matrix.data = put_rows(placing, w, dtype);
+    if (bias) matrix.bias = put_vector(placing, bias, dtype);
     return matrix;
 }
 
 /* ---- experts ------------------------------------------------------------------------------- */
 
 struct expert_source {
+    const struct placing *placing;
     const struct expert_weights *experts;
     bool gate_up;
     uint32_t n_in, n_out;
     aclDataType dtype;
+    uint8_t map[2][16];     /* compact: code -> the nibble of either plane */
+    uint16_t scale[2][256]; /* compact: of either plane, as BF16 */
 };
 
 /* Output `row` of an expert: a row of gate, up or down. */
@@ -199,80 +152,82 @@ static const struct matrix *row_of(const struct expert_source *source, size_t ex
     return &w->up;
 }
 
-static void fill_expert_row(const void *ctx, size_t i, void *out)
+static void fill_expert_rows(const void *ctx, size_t first, size_t n, void *out)
 {
     const struct expert_source *source = ctx;
-    size_t row = i % source->n_out;
-    const struct matrix *w = row_of(source, i / source->n_out, &row);
-    convert_row(w, row, source->dtype, out);
-}
-
-static void fill_expert_bias(const void *ctx, size_t i, void *out)
-{
-    const struct expert_source *source = ctx;
-    size_t row = i % source->n_out;
-    const struct expert_weights *w = &source->experts[i / source->n_out];
-    const struct vector *v = source->gate_up ? &w->gate_bias : &w->down_bias;
-    float x;
-    if (source->gate_up && row >= w->gate_bias.n) {
-        row -= w->gate_bias.n;
-        v = &w->up_bias;
+    for (size_t i = 0; i < n; i++) {
+        size_t row = (first + i) % source->n_out;
+        const struct matrix *w = row_of(source, (first + i) / source->n_out, &row);
+        convert_row(source->placing, w, row, source->dtype,
+                    (uint8_t *)out + i * source->n_in * npu_dtype_bytes(source->dtype));
     }
-    vector_read(v, row, 1, &x);
-    npu_from_float(source->dtype, &x, 1, out);
 }
 
-/* The nibbles of a block of 32 in order, and its scale's bits. */
-static uint8_t read_block(const struct matrix *w, size_t row, size_t block, uint8_t codes[32])
-{
-    bool gguf = w->dtype == DTYPE_MXFP4_GGUF;
-    const uint8_t *p = w->data + row * w->row_stride + block * (gguf ? 17 : 16);
-    uint8_t scale = gguf ? p[0] : w->scales[row * w->scale_stride + block];
-    for (int j = 0; j < 16; j++) {
-        uint8_t byte = p[gguf + j];
-        codes[gguf ? j : 2 * j] = byte & 15;
-        codes[gguf ? j + 16 : 2 * j + 1] = byte >> 4;
-    }
-    return scale;
-}
-
-/* Item i: 32 rows of the stored [2 n_in, n_out], one quantisation block of every output. */
-static void fill_compact(const void *ctx, size_t i, void *out)
+static void fill_expert_bias(const void *ctx, size_t first, size_t n, void *out)
 {
     const struct expert_source *source = ctx;
-    size_t blocks = source->n_in / QUANT_BLOCK, in_expert = i % (2 * blocks);
-    bool second = in_expert >= blocks;
-    size_t expert = i / (2 * blocks), block = in_expert % blocks, row_bytes = source->n_out / 2;
-    uint8_t *nibbles = out, codes[2][32];
-    for (size_t o = 0; o < source->n_out; o += 2) {
-        for (size_t half = 0; half < 2; half++) {
-            size_t row = o + half;
-            const struct matrix *w = row_of(source, expert, &row);
-            read_block(w, row, block, codes[half]);
+    size_t size = npu_dtype_bytes(source->dtype);
+    for (size_t i = 0; i < n; i++) {
+        size_t row = (first + i) % source->n_out;
+        const struct expert_weights *w = &source->experts[(first + i) / source->n_out];
+        const struct vector *v = source->gate_up ? &w->gate_bias : &w->down_bias;
+        float x;
+        if (source->gate_up && row >= w->gate_bias.n) {
+            row -= w->gate_bias.n;
+            v = &w->up_bias;
         }
-        for (size_t j = 0; j < 32; j++) {
-            int low = FP4_DOUBLED[codes[0][j]], high = FP4_DOUBLED[codes[1][j]];
-            low = second ? low % 2 : low / 2; /* 2 (v / 2) + v % 2, both towards zero */
-            high = second ? high % 2 : high / 2;
-            nibbles[j * row_bytes + o / 2] = (uint8_t)((low & 15) | (high & 15) << 4);
-        }
+        vector_read(v, row, 1, &x);
+        npu_from_float(source->dtype, &x, 1, (uint8_t *)out + i * size);
     }
 }
 
-/* Item i: the scales of one quantisation block for every output. */
-static void fill_scales(const void *ctx, size_t i, void *out)
+/* An item of a compact tensor is one quantisation block of every output: of an expert first those
+ * of plane a, then those of plane b. */
+struct plane_block {
+    size_t expert, plane, block;
+};
+
+static struct plane_block plane_block(const struct expert_source *source, size_t item)
+{
+    size_t blocks = source->n_in / QUANT_BLOCK, in_expert = item % (2 * blocks);
+    return (struct plane_block){item / (2 * blocks), in_expert / blocks, in_expert % blocks};
+}
+
+/* Each item: 32 rows of the stored [2 n_in, n_out]. The items go together over the outputs, so that
+ * a row's bytes are used while they are near. */
+static void fill_compact(const void *ctx, size_t first, size_t n, void *out)
 {
     const struct expert_source *source = ctx;
-    size_t blocks = source->n_in / QUANT_BLOCK, in_expert = i % (2 * blocks);
-    bool second = in_expert >= blocks;
+    size_t row_bytes = source->n_out / 2;
+    for (size_t o = 0; o < source->n_out; o += EXPAND_TILE)
+        for (size_t i = 0; i < n; i++) {
+            const struct plane_block at = plane_block(source, first + i);
+            const uint8_t *blocks[EXPAND_TILE];
+            enum dtype layout = DTYPE_MXFP4;
+            for (size_t t = 0; t < EXPAND_TILE; t++) {
+                size_t row = o + t;
+                const struct matrix *w = row_of(source, at.expert, &row);
+                layout = w->dtype;
+                blocks[t] = expand_nibbles(w, row, at.block);
+            }
+            source->placing->kernels->tile(source->map[at.plane], layout, blocks,
+                                           (uint8_t *)out + i * QUANT_BLOCK * row_bytes + o / 2,
+                                           row_bytes);
+        }
+}
+
+/* Each item: the scales of one quantisation block for every output. */
+static void fill_scales(const void *ctx, size_t first, size_t n, void *out)
+{
+    const struct expert_source *source = ctx;
     uint16_t *scales = out;
-    uint8_t codes[32];
-    for (size_t o = 0; o < source->n_out; o++) {
-        size_t row = o;
-        const struct matrix *w = row_of(source, i / (2 * blocks), &row);
-        float scale = float_from_e8m0((e8m0_t){read_block(w, row, in_expert % blocks, codes)});
-        scales[o] = bf16_from_float(second ? scale * .5f : scale).bits;
-    }
+    for (size_t o = 0; o < source->n_out; o++)
+        for (size_t i = 0; i < n; i++) {
+            const struct plane_block at = plane_block(source, first + i);
+            size_t row = o;
+            const struct matrix *w = row_of(source, at.expert, &row);
+            scales[i * source->n_out + o] = source->scale[at.plane][expand_scale(w, row, at.block)];
+        }
 }
 
 static size_t scale_bytes(size_t n_experts, size_t n_in, size_t n_out)
@@ -280,49 +235,72 @@ static size_t scale_bytes(size_t n_experts, size_t n_in, size_t n_out)
     return n_experts * (2 * n_in / QUANT_BLOCK) * n_out * 2;
 }
 
-static struct npu_experts put_experts(struct upload *upload, const struct layer_weights *layer,
+static void put_compact(struct placing *placing, struct expert_source *source, size_t n_experts,
+                        struct npu_experts *experts)
+{
+    struct npu_device *device = placing->upload.device;
+    uint32_t n_in = source->n_in, n_out = source->n_out;
+    size_t n_items = n_experts * 2 * (n_in / QUANT_BLOCK), bytes = (size_t)QUANT_BLOCK * n_out / 2;
+    expand_planes(source->map[0], source->map[1]);
+    for (unsigned i = 0; i < 256; i++) {
+        float scale = float_from_e8m0((e8m0_t){(uint8_t)i});
+        source->scale[0][i] = bf16_from_float(scale).bits;
+        source->scale[1][i] = bf16_from_float(scale * .5f).bits;
+    }
+    experts->data = npu_alloc(device, n_items * bytes, _("the weights"));
+    upload_items(&placing->upload, experts->data, n_items, bytes, BLOCKS, fill_compact, source);
+    experts->scales = npu_alloc(device, scale_bytes(n_experts, n_in, n_out), _("the weights"));
+    upload_items(&placing->upload, experts->scales, n_items, (size_t)n_out * 2, 16 * BLOCKS,
+                 fill_scales, source);
+}
+
+static struct npu_experts put_experts(struct placing *placing, const struct layer_weights *layer,
                                       bool gate_up)
 {
-    struct npu_device *device = upload->device;
+    struct npu_device *device = placing->upload.device;
     const struct model_config *config = device->config;
     size_t e = config->n_experts;
     uint32_t n_in = gate_up ? config->n_hidden : config->n_intermediate;
     uint32_t n_out = gate_up ? 2 * config->n_intermediate : config->n_hidden;
     struct npu_experts experts = {.n_in = n_in, .n_out = n_out};
-    struct expert_source source = {layer->experts, gate_up, n_in, n_out, device->act};
+    struct expert_source source = {.placing = placing,
+                                   .experts = layer->experts,
+                                   .gate_up = gate_up,
+                                   .n_in = n_in,
+                                   .n_out = n_out,
+                                   .dtype = device->act};
     if (device->compact) {
-        size_t n_items = e * 2 * (n_in / QUANT_BLOCK), bytes = (size_t)QUANT_BLOCK * n_out / 2;
-        experts.data = npu_alloc(device, n_items * bytes, _("the weights"));
-        upload_items(upload, experts.data, n_items, bytes, fill_compact, &source);
-        experts.scales = npu_alloc(device, scale_bytes(e, n_in, n_out), _("the weights"));
-        upload_items(upload, experts.scales, n_items, (size_t)n_out * 2, fill_scales, &source);
+        put_compact(placing, &source, e, &experts);
     } else {
         experts.data = npu_alloc(device, e * n_out * n_in * 2, _("the weights"));
-        upload_items(upload, experts.data, e * n_out, (size_t)n_in * 2, fill_expert_row, &source);
+        upload_items(&placing->upload, experts.data, e * n_out, (size_t)n_in * 2, ROWS,
+                     fill_expert_rows, &source);
     }
     source.dtype = device->act == ACL_BF16 ? ACL_FLOAT : device->act;
     size_t size = npu_dtype_bytes(source.dtype);
     experts.bias = npu_alloc(device, e * n_out * size, _("the weights"));
-    upload_items(upload, experts.bias, e * n_out, size, fill_expert_bias, &source);
+    upload_items(&placing->upload, experts.bias, e * n_out, size, NUMBERS, fill_expert_bias,
+                 &source);
     return experts;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */
 
-static void put_layer(struct upload *upload, const struct layer_weights *w, struct npu_layer *layer)
+static void put_layer(struct placing *placing, const struct layer_weights *w,
+                      struct npu_layer *layer)
 {
-    aclDataType act = upload->device->act;
-    layer->attn_norm = put_vector(upload, &w->attn_norm, ACL_FLOAT);
-    layer->mlp_norm = put_vector(upload, &w->mlp_norm, ACL_FLOAT);
-    layer->q = put_matrix(upload, &w->q, &w->q_bias, act);
-    layer->k = put_matrix(upload, &w->k, &w->k_bias, act);
-    layer->v = put_matrix(upload, &w->v, &w->v_bias, act);
-    layer->o = put_matrix(upload, &w->o, &w->o_bias, act);
-    layer->router = put_matrix(upload, &w->router, &w->router_bias, ACL_FLOAT);
-    layer->sinks = put_vector(upload, &w->sinks, ACL_FLOAT);
-    layer->sinks_act = put_vector(upload, &w->sinks, ACL_BF16);
-    layer->gate_up = put_experts(upload, w, true);
-    layer->down = put_experts(upload, w, false);
+    aclDataType act = placing->upload.device->act;
+    layer->attn_norm = put_vector(placing, &w->attn_norm, ACL_FLOAT);
+    layer->mlp_norm = put_vector(placing, &w->mlp_norm, ACL_FLOAT);
+    layer->q = put_matrix(placing, &w->q, &w->q_bias, act);
+    layer->k = put_matrix(placing, &w->k, &w->k_bias, act);
+    layer->v = put_matrix(placing, &w->v, &w->v_bias, act);
+    layer->o = put_matrix(placing, &w->o, &w->o_bias, act);
+    layer->router = put_matrix(placing, &w->router, &w->router_bias, ACL_FLOAT);
+    layer->sinks = put_vector(placing, &w->sinks, ACL_FLOAT);
+    layer->sinks_act = put_vector(placing, &w->sinks, ACL_BF16);
+    layer->gate_up = put_experts(placing, w, true);
+    layer->down = put_experts(placing, w, false);
 }
 
 bool npu_can_be_compact(const struct model *model)
@@ -350,47 +328,12 @@ uint64_t npu_weights_bytes(const struct model *model, bool compact)
     return c->n_layers * a_layer + vocab + zeros;
 }
 
-static void start_upload(struct upload *upload, struct npu_device *device)
+static void put_weights(struct placing *placing)
 {
-    *upload = (struct upload){.device = device,
-                              .total = npu_weights_bytes(device->model, device->compact),
-                              .start = seconds_now()};
-    for (int i = 0; i < N_STAGING && device->status == VINCI_OK; i++) {
-        upload->staging[i] = npu_pinned(device, STAGING_BYTES);
-        npu_check(device, device->cann->aclrtCreateEvent(&upload->events[i]), "aclrtCreateEvent");
-    }
-}
-
-static void finish_upload(struct upload *upload)
-{
-    struct npu_device *device = upload->device;
-    npu_check(device, device->cann->aclrtSynchronizeStream(device->copy_stream),
-              "aclrtSynchronizeStream");
-    double seconds = seconds_now() - upload->start;
-    for (int i = 0; i < N_STAGING; i++) {
-        if (upload->events[i]) device->cann->aclrtDestroyEvent(upload->events[i]);
-        /* After a failure it may still be read: it goes with the device. */
-        if (device->status == VINCI_OK) npu_release(device, upload->staging[i]);
-    }
-    if (device->status == VINCI_OK)
-        log_message(&device->log, VINCI_LOG_INFO, _("%s: %.2f GB of weights in %.1f s, %.1f GB/s"),
-                    device->base.name, (double)upload->done * 1e-9, seconds,
-                    (double)upload->done * 1e-9 / seconds);
-}
-
-void npu_weights_create(struct npu_device *device)
-{
+    struct npu_device *device = placing->upload.device;
     const struct model *model = device->model;
     const struct model_config *config = &model->config;
     struct npu_weights *weights = &device->weights;
-    struct upload upload;
-    weights->layers = array_new_zero(config->n_layers, sizeof *weights->layers);
-    if (!weights->layers) {
-        device->status = fail_memory(&device->err, config->n_layers * sizeof *weights->layers,
-                                     "the list of layers");
-        return;
-    }
-    start_upload(&upload, device);
     if (device->compact) {
         size_t n = scale_bytes(config->n_experts, config->n_hidden, 2 * config->n_intermediate);
         size_t m = scale_bytes(config->n_experts, config->n_intermediate, config->n_hidden);
@@ -398,13 +341,30 @@ void npu_weights_create(struct npu_device *device)
         weights->zero_offsets = npu_alloc(device, n, _("the weights"));
         if (weights->zero_offsets) npu_clear(device, weights->zero_offsets, n);
     }
-    weights->embedding = put_rows(&upload, &model->weights.embedding, device->act);
+    weights->embedding = put_rows(placing, &model->weights.embedding, device->act);
     if (model->weights.output.data == model->weights.embedding.data)
         weights->output = (struct npu_matrix){weights->embedding, device->act, config->n_vocab,
                                               config->n_hidden, NULL};
-    else weights->output = put_matrix(&upload, &model->weights.output, NULL, device->act);
-    weights->output_norm = put_vector(&upload, &model->weights.output_norm, ACL_FLOAT);
+    else weights->output = put_matrix(placing, &model->weights.output, NULL, device->act);
+    weights->output_norm = put_vector(placing, &model->weights.output_norm, ACL_FLOAT);
     for (uint32_t l = 0; l < config->n_layers && device->status == VINCI_OK; l++)
-        put_layer(&upload, &model->weights.layers[l], &weights->layers[l]);
-    finish_upload(&upload);
+        put_layer(placing, &model->weights.layers[l], &weights->layers[l]);
+}
+
+void npu_weights_create(struct npu_device *device)
+{
+    uint32_t n_layers = device->config->n_layers;
+    struct placing *placing = array_new(1, sizeof *placing);
+    device->weights.layers = array_new_zero(n_layers, sizeof *device->weights.layers);
+    if (placing && device->weights.layers) {
+        placing->kernels = expand_kernels();
+        expand_tables_fill(&placing->tables, device->act);
+        upload_start(&placing->upload, device, npu_weights_bytes(device->model, device->compact));
+        put_weights(placing);
+        upload_finish(&placing->upload);
+    } else {
+        device->status =
+            fail_memory(&device->err, n_layers * sizeof *device->weights.layers, "the weights");
+    }
+    free(placing);
 }
