@@ -5,6 +5,8 @@
  *   NPU_SIM_ORDER=lazy|eager           work runs when it is waited for, or at once
  *   NPU_SIM_COPY=200M                  bytes a second that copies to the device take at most
  *   NPU_SIM_FAIL=aclrtMalloc@3,aclnnMm@1=507015   that call of the function fails, with this error
+ *   NPU_SIM_FAIL=*@200=507000          the two hundredth call that can fail, whatever it is; those
+ *                                      that only release are not counted: nobody could react
  *   NPU_SIM_LOST=100[=507054]          the device is lost at the hundredth launch since aclInit
  *   NPU_SIM_HANG=100                   the hundredth launch since aclInit never ends
  *   NPU_SIM_REPORT=file.json           the counters at exit
@@ -128,14 +130,31 @@ void sim_start(void)
     pthread_mutex_unlock(&text_lock);
 }
 
+static bool releases(const char *function)
+{
+    static const char *const names[] = {"aclrtFree",  "aclrtDestroy",    "aclDestroy",
+                                        "aclrtReset", "aclmdlRIDestroy", "aclFinalize"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strncmp(function, names[i], strlen(names[i]))) return true;
+    return false;
+}
+
+static bool is_meant(const struct fault *fault, const char *function)
+{
+    if (strcmp(fault->function, "*") == 0) return !releases(function);
+    return strcmp(fault->function, function) == 0;
+}
+
 aclError sim_enter(const char *function)
 {
     aclError error = SUCCESS;
     pthread_mutex_lock(&text_lock);
     if (!faults_read) read_faults();
     for (size_t i = 0; i < n_faults; i++)
-        if (!strcmp(faults[i].function, function) && ++faults[i].calls == faults[i].call)
+        if (is_meant(&faults[i], function) && ++faults[i].calls == faults[i].call) {
             error = faults[i].error;
+            sim_count.faults++;
+        }
     pthread_mutex_unlock(&text_lock);
     return error ? sim_error(error, "%s: failure that NPU_SIM_FAIL asks for", function) : SUCCESS;
 }
@@ -257,6 +276,7 @@ static void write_report(const char *path)
                    {"memory_peak", c->memory_peak},
                    {"executors", c->executors},
                    {"copies_queued_peak", c->copies_queued_peak},
+                   {"faults", c->faults},
                    {"refusals", c->refusals},
                    {"violations", c->violations}};
     fprintf(f, "{\n  \"cann\": \"%d.%d\",\n", sim_cann() / 10, sim_cann() % 10);

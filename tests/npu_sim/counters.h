@@ -26,6 +26,7 @@ struct npu_sim_counters {
     uint64_t memory_used, memory_peak;
     uint64_t executors; /* first phases */
     uint64_t tensors_alive, executors_alive, streams_alive, events_alive, models_alive;
+    uint64_t faults;       /* failures that NPU_SIM_FAIL asked for */
     uint64_t refusals;     /* calls that returned an error */
     uint64_t violations;   /* what hardware would not report: races, leaks, use after free */
     uint64_t launches_run; /* since aclInit: what NPU_SIM_LOST and NPU_SIM_HANG count */

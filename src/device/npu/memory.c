@@ -230,7 +230,7 @@ enum vinci_status npu_kv_pool_create(struct device *base, struct kv_pool **out, 
     pool->k = npu_alloc_block(device, n_bytes, _("the KV cache"));
     pool->v = npu_alloc_block(device, n_bytes, _("the KV cache"));
     /* Masked positions are multiplied with zero: what is there must be a number. */
-    if (pool->v) {
+    if (pool->v && n_bytes > 0) { /* a model may have no layer of a kind */
         npu_clear(device, pool->k, n_bytes);
         npu_clear(device, pool->v, n_bytes);
         npu_sync(device);
@@ -249,8 +249,10 @@ void npu_kv_pool_destroy(struct device *base, struct kv_pool *pool)
     if (!pool) return;
     struct npu_device *device = npu_device_of(base);
     device->cann->aclrtSetCurrentContext(device->context);
-    npu_release(device, pool->k);
-    npu_release(device, pool->v);
+    if (!device->lost) { /* nobody waited for a lost device: its memory goes with it */
+        npu_release(device, pool->k);
+        npu_release(device, pool->v);
+    }
     free(pool);
 }
 

@@ -15,8 +15,12 @@
 static struct call_object *add_object(struct npu_device *device, enum object_kind kind,
                                       void *object)
 {
+    static const char *const creators[] = {[OBJECT_TENSOR] = "aclCreateTensor",
+                                           [OBJECT_SCALAR] = "aclCreateScalar",
+                                           [OBJECT_INTS] = "aclCreateIntArray",
+                                           [OBJECT_LIST] = "aclCreateTensorList"};
     if (!object) {
-        npu_check(device, ACL_ERROR_BAD_ALLOC, "aclCreate");
+        npu_check(device, ACL_ERROR_BAD_ALLOC, creators[kind]);
         return NULL;
     }
     /* The fixed count is larger than any call's; see the calls. */
@@ -82,6 +86,7 @@ aclIntArray *npu_ints(struct npu_device *device, const int64_t *values, size_t n
 aclTensorList *npu_list(struct npu_device *device, aclTensor *tensor)
 {
     const aclTensor *const tensors[] = {tensor};
+    if (!tensor) return NULL; /* the error is kept */
     aclTensorList *list = device->cann->aclCreateTensorList(tensors, 1);
     if (!add_object(device, OBJECT_LIST, list)) return NULL;
     for (size_t i = 0; i < device->n_objects; i++)
