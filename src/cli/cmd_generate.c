@@ -277,9 +277,14 @@ static enum vinci_status run(const struct program *program, void *arguments,
     status = run_request(loaded.engine, &options, &result, &info, err);
     if (!printer.newline && !printer.failed && (args->ids || isatty(STDOUT_FILENO)))
         printer.failed = !output("\n", 1);
-    if (status == VINCI_OK && args->stats) print_stats(&info, &result);
-    if (status == VINCI_OK && args->model.profile) profile_print(stderr, loaded.engine);
+    bool told = status == VINCI_OK && (args->stats || args->model.profile);
     if (status == VINCI_OK) status = result_status(&result, &printer, err);
+    /* The text stays as it is, what people read begins a line. */
+    if (!printer.newline && !printer.failed && !isatty(STDOUT_FILENO) && !args->ids &&
+        (told || status != VINCI_OK))
+        say("\n");
+    if (told && args->stats) print_stats(&info, &result);
+    if (told && args->model.profile) profile_print(stderr, loaded.engine);
 cleanup:
     if (args->ids) free(ids);
     else vinci_free(ids);

@@ -200,6 +200,9 @@ static void test_faults(void **state)
         {"NPU_SIM_CANN=8.5 NPU_SIM_DEVICES=0", "npu"},
         {"NPU_SIM_CANN=8.5 NPU_SIM_FAIL=aclInit@1=500000", "500000"},
         {"NPU_SIM_CANN=8.5 NPU_SIM_FAIL=aclrtSetDevice@1=507899", "507899"},
+        {"NPU_SIM_CANN=8.5 NPU_SIM_FAIL=aclrtSetDevice@1=507033", "busy or defective"},
+        {"NPU_SIM_CANN=8.5 NPU_SIM_BUSY=init", "CANN cannot be started: the device is busy"},
+        {"NPU_SIM_CANN=8.0 NPU_SIM_BUSY=set", "npu:0 cannot be opened: the device is busy"},
         {"NPU_SIM_CANN=8.5 NPU_SIM_FAIL=aclmdlRICaptureEnd@1=507903", NULL},
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
@@ -211,6 +214,34 @@ static void test_faults(void **state)
         assert_true(status > 0);
         assert_true(printed("err", faults[i].text));
     }
+}
+
+/* What was generated stays as it is; the error begins a line of its own. */
+static void test_lost_in_a_text(void **state)
+{
+    (void)state;
+    const char *command = "generate --device npu:0 -m models/nano -p hello -n 30";
+    char whole[1024], path[256];
+    assert_int_equal(vinci("NPU_SIM_CANN=8.5", command), 0);
+    snprintf(path, sizeof path, "%s/out", folder);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    size_t n = fread(whole, 1, sizeof whole - 1, f);
+    fclose(f);
+    whole[n / 3] = 0;
+    assert_int_equal(vinci("NPU_SIM_CANN=8.5 NPU_SIM_LOST=370=507015", command), 10);
+    assert_true(printed("out", whole));
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_in_range(fread(whole, 1, sizeof whole, f), n / 3, n - 1);
+    fclose(f);
+    snprintf(path, sizeof path, "%s/err", folder);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    n = fread(whole, 1, sizeof whole - 1, f);
+    fclose(f);
+    whole[n] = 0;
+    assert_int_equal(strncmp(whole, "\nvinci: error: npu:0: ", 22), 0);
 }
 
 static void test_eager_streams_give_the_same(void **state)
@@ -241,12 +272,13 @@ static int remove_folder(void **state)
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[N_RUNS + 3];
+    struct CMUnitTest tests[N_RUNS + 4];
     for (size_t i = 0; i < N_RUNS; i++)
         tests[i] = (struct CMUnitTest){runs[i].name, test_golden, NULL, NULL, (void *)&runs[i]};
     tests[N_RUNS] = (struct CMUnitTest)cmocka_unit_test(test_the_distance_notices);
     tests[N_RUNS + 1] = (struct CMUnitTest)cmocka_unit_test(test_faults);
     tests[N_RUNS + 2] = (struct CMUnitTest)cmocka_unit_test(test_eager_streams_give_the_same);
+    tests[N_RUNS + 3] = (struct CMUnitTest)cmocka_unit_test(test_lost_in_a_text);
     if (argc > 1) cmocka_set_test_filter(argv[1]);
-    return _cmocka_run_group_tests("sim_cli", tests, N_RUNS + 3, make_folder, remove_folder);
+    return _cmocka_run_group_tests("sim_cli", tests, N_RUNS + 4, make_folder, remove_folder);
 }

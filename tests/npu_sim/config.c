@@ -7,6 +7,8 @@
  *   NPU_SIM_FAIL=aclrtMalloc@3,aclnnMm@1=507015   that call of the function fails, with this error
  *   NPU_SIM_FAIL=*@200=507000          the two hundredth call that can fail, whatever it is; those
  *                                      that only release are not counted: nobody could react
+ *   NPU_SIM_BUSY=init|set              another container holds the device: aclInit says so, or
+ *                                      aclrtSetDevice
  *   NPU_SIM_LOST=100[=507054]          the device is lost at the hundredth launch since aclInit
  *   NPU_SIM_HANG=100                   the hundredth launch since aclInit never ends
  *   NPU_SIM_REPORT=file.json           the counters at exit
@@ -157,6 +159,13 @@ aclError sim_enter(const char *function)
         }
     pthread_mutex_unlock(&text_lock);
     return error ? sim_error(error, "%s: failure that NPU_SIM_FAIL asks for", function) : SUCCESS;
+}
+
+/* The driver's answer 87, as CANN words it. */
+bool sim_busy(const char *where)
+{
+    const char *busy = getenv("NPU_SIM_BUSY");
+    return busy && !strcmp(busy, where);
 }
 
 /* ---- errors and violations ---- */

@@ -18,7 +18,7 @@ static bool npu(int card_id, int device_id)
 
 int sim_dcmi_init(void)
 {
-    return sim_enter("dcmi_init") ? -8005 : OK;
+    return sim_enter("dcmi_init") || sim_busy("init") ? -8005 : OK;
 }
 
 int sim_dcmi_get_dcmi_version(char *dcmi_ver, unsigned int len)

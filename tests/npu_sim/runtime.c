@@ -21,6 +21,8 @@ aclError sim_aclInit(const char *configPath)
     ENTER(aclInit);
     (void)configPath;
     if (initialised) return sim_error(REPEAT_INITIALIZE, "aclInit was called before");
+    if (sim_busy("init"))
+        return sim_error(INTERNAL_ERROR, "Resource_Busy(EL0005): The resources are busy.");
     initialised = true;
     return SUCCESS;
 }

@@ -28,6 +28,7 @@ extern struct npu_sim_counters sim_count;
 
 int sim_cann(void); /* 80, 81, 83, 85, 90: NPU_SIM_CANN, or 85 */
 bool sim_eager(void);
+bool sim_busy(const char *where);
 uint64_t sim_number(const char *variable, uint64_t fallback); /* with k, M, G behind it */
 
 /* Counts a call; the error that NPU_SIM_FAIL wants of it, or 0. Format of the variable:

@@ -362,6 +362,8 @@ aclError sim_aclrtSetDevice(int32_t deviceId)
     if (deviceId < 0 || deviceId >= device_count())
         return sim_error(RT_INVALID_DEVICEID, "aclrtSetDevice(%d): there are %d devices", deviceId,
                          device_count());
+    if (sim_busy("set"))
+        return sim_error(RT_DEV_SETUP_ERROR, "EL0005: The resources are busy. drvRetCode=87");
     pthread_mutex_lock(&sim_lock);
     devices[deviceId].users++;
     thread_device = deviceId;

@@ -242,6 +242,7 @@ const char *cann_error_text(int code)
         {ACL_ERROR_RT_NO_STREAM_RESOURCE, N_("no stream left")},
         {ACL_ERROR_RT_NO_MODEL_RESOURCE, N_("too many recorded graphs")},
         {ACL_ERROR_RT_DEVICE_OOM, N_("out of device memory")},
+        {ACL_ERROR_RT_DEV_SETUP_ERROR, N_("the device cannot be set up: it is busy or defective")},
         {ACLNN_ERR_RUNTIME_ERROR, N_("the runtime failed")},
         {ACLNN_ERR_INNER_TILING_ERROR, N_("no kernel for these shapes")},
         {ACL_ERROR_RT_AICORE_TIMEOUT, N_("an AI core timed out")},
@@ -275,6 +276,30 @@ const char *cann_driver_hint(int code)
         return _("; /dev/davinci_manager may not be opened: add yourself to its group "
                  "(sudo usermod -aG HwHiAiUser $USER) and log in again");
     return _("; `npu-smi info` shows whether another process holds the device");
+}
+
+/* The driver gives a card to the container that opens it first; to others it says "resource
+ * occupied" (87), which CANN reports as EL0005 beside an error number that says nothing. */
+static bool says_busy(const char *said)
+{
+    return said && (strstr(said, "EL0005") || strstr(said, "esources are busy") ||
+                    strstr(said, "drvRet=87") || strstr(said, "drvRetCode=87"));
+}
+
+enum vinci_status cann_refused(const struct cann *cann, int code, const char *what,
+                               struct vinci_error *err)
+{
+    const char *said = cann->aclGetRecentErrMsg();
+    if (says_busy(said))
+        return fail(
+            err, VINCI_NO_DEVICE,
+            "%s: the device is busy, says CANN %s (error %d): a card belongs to the container that "
+            "uses it first, until the last process there ends; `npu-smi info` outside of "
+            "containers shows the processes, --device npu:N takes another card",
+            what, cann->version, code);
+    return fail(err, VINCI_NO_DEVICE, "%s: error %d, %s (CANN %s)%s%.200s%s", what, code,
+                cann_error_text(code), cann->version, said && *said ? "; " : "", said ? said : "",
+                cann_driver_hint(code));
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -345,8 +370,7 @@ enum vinci_status cann_start(struct cann *cann, struct vinci_error *err)
     int code = cann->aclInit(NULL);
     cann->initialised = code == ACL_SUCCESS;
     if (code == ACL_SUCCESS || code == ACL_ERROR_REPEAT_INITIALIZE) return VINCI_OK;
-    return fail(err, VINCI_NO_DEVICE, "CANN could not be started: error %d, %s%s", code,
-                cann_error_text(code), cann_driver_hint(code));
+    return cann_refused(cann, code, _("CANN cannot be started"), err);
 }
 
 void cann_unload(struct cann *cann)

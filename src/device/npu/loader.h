@@ -45,6 +45,11 @@ enum vinci_status cann_find(struct cann **out, const struct vinci_cann_places *p
 enum vinci_status cann_describe(struct buf *out, const struct vinci_cann_places *places,
                                 struct vinci_error *err);
 
+/* Fails with what CANN refused before a device could be used: NO_DEVICE. `what`: "npu:0 cannot be
+ * opened". A busy device has a sentence of its own, the others a hint of cann_driver_hint. */
+enum vinci_status cann_refused(const struct cann *cann, int code, const char *what,
+                               struct vinci_error *err);
+
 /* aclInit. NO_DEVICE names the error and what is known about the driver. */
 enum vinci_status cann_start(struct cann *cann, struct vinci_error *err);
 

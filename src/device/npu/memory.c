@@ -237,7 +237,7 @@ enum vinci_status npu_kv_pool_create(struct device *base, struct kv_pool **out, 
     }
     if (device->status != VINCI_OK) {
         if (err) *err = device->err;
-        npu_kv_pool_destroy(base, pool);
+        free(pool); /* its memory goes with the device */
         return device->status;
     }
     *out = pool;

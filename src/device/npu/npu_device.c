@@ -65,10 +65,12 @@ static enum vinci_status open_device(struct npu_device *device, struct vinci_err
     const struct cann *cann = device->cann;
     const char *name = device->base.name;
     uint32_t count = 0;
+    char what[128];
     int code = cann->aclrtGetDeviceCount(&count);
-    if (code != ACL_SUCCESS)
-        return fail(err, VINCI_NO_DEVICE, "%s: the devices cannot be counted: error %d, %s%s", name,
-                    code, cann_error_text(code), cann_driver_hint(code));
+    if (code != ACL_SUCCESS) {
+        snprintf(what, sizeof what, _("%s: the devices cannot be counted"), name);
+        return cann_refused(cann, code, what, err);
+    }
     if (count == 0)
         return fail(err, VINCI_NO_DEVICE,
                     "%s: CANN %s is there, but no NPU%s; use --device cpu meanwhile", name,
@@ -79,9 +81,10 @@ static enum vinci_status open_device(struct npu_device *device, struct vinci_err
                     "(ASCEND_RT_VISIBLE_DEVICES chooses them)",
                     name, count, count - 1);
     code = cann->aclrtSetDevice(device->id);
-    if (code != ACL_SUCCESS)
-        return fail(err, VINCI_NO_DEVICE, "%s cannot be opened: error %d, %s%s", name, code,
-                    cann_error_text(code), cann_driver_hint(code));
+    if (code != ACL_SUCCESS) {
+        snprintf(what, sizeof what, _("%s cannot be opened"), name);
+        return cann_refused(cann, code, what, err);
+    }
     device->device_set = true;
     npu_check(device, cann->aclrtGetCurrentContext(&device->context), "aclrtGetCurrentContext");
     if (device->status == VINCI_OK)

@@ -80,9 +80,10 @@ static enum vinci_status list_by_cann(struct vinci_device_info *list, size_t *n,
     enum vinci_status status = cann_start(cann, err);
     if (status != VINCI_OK) return status;
     int code = cann->aclrtGetDeviceCount(&count);
-    if (code != ACL_SUCCESS || count == 0)
-        return fail(err, VINCI_NO_DEVICE, "CANN %s is there, but no NPU: error %d, %s%s",
-                    cann->version, code, cann_error_text(code), cann_driver_hint(code));
+    if (code != ACL_SUCCESS) return cann_refused(cann, code, _("the NPUs cannot be counted"), err);
+    if (count == 0)
+        return fail(err, VINCI_NO_DEVICE, "CANN %s is there, but no NPU%s", cann->version,
+                    cann_driver_hint(0));
     for (uint32_t i = 0; i < count && i < MAX_NPUS; i++) {
         size_t free_bytes = 0, total_bytes = 0;
         begin_info(&list[i], i, cann);
