@@ -637,6 +637,18 @@ VINCI_API enum vinci_status vinci_check_bandwidth(struct vinci_check *check, uin
                                                   struct vinci_check_bandwidth *out,
                                                   struct vinci_error *err);
 
+/* Which of several equal largest numbers of a row the device's own search for the largest gives. A
+ * greedy step of an NPU uses it; the host takes the first, and CANN's documents do not say. Rows as
+ * wide as gpt-oss's vocabulary, in BF16, with the equal ones near to each other and far apart. */
+struct vinci_check_ties {
+    uint32_t n_rows, n_cols;
+    uint32_t n_first, n_last, n_between; /* rows in which it gave the first, the last, another */
+    uint32_t n_wrong;                    /* rows in which it gave none of the largest */
+};
+/* UNSUPPORTED where the device has no such operation. */
+VINCI_API enum vinci_status vinci_check_ties(struct vinci_check *check,
+                                             struct vinci_check_ties *out, struct vinci_error *err);
+
 /* ---- synthetic checkpoints ---------------------------------------------------------------- */
 
 enum vinci_synth_format { VINCI_SYNTH_SAFETENSORS, VINCI_SYNTH_GGUF };

@@ -468,3 +468,58 @@ enum vinci_status vinci_check_bandwidth(struct vinci_check *check, uint64_t n_by
     device->ops->host_release(device, host);
     return status;
 }
+
+/* ---- ties ---------------------------------------------------------------------------------- */
+
+enum { TIE_ROWS = 32, TIE_COLS = 201088 /* gpt-oss's vocabulary */ };
+
+/* Row r: from the first of the largest on, every gap-th number up to three. Even rows have two, a
+ * power of two apart; odd ones three. The last row has nothing but equal numbers. */
+static size_t tie_index(uint32_t row, uint32_t i)
+{
+    size_t gap = (size_t)1 << row / 2;
+    size_t first = (size_t)(random_uniform(3, row) * (double)(TIE_COLS - 2 * gap));
+    return row == TIE_ROWS - 1 ? i * (TIE_COLS - 1) / 2 : first + i * gap;
+}
+
+static void fill_ties(float *x)
+{
+    for (uint32_t r = 0; r < TIE_ROWS; r++, x += TIE_COLS) {
+        bool equal = r == TIE_ROWS - 1;
+        for (size_t c = 0; c < TIE_COLS; c++)
+            x[c] = equal ? 4 : (float)(2 * random_uniform(4 + r, c) - 1);
+        for (uint32_t i = 0; i < 2 + r % 2; i++) x[tie_index(r, i)] = 4;
+    }
+}
+
+enum vinci_status vinci_check_ties(struct vinci_check *check, struct vinci_check_ties *out,
+                                   struct vinci_error *err)
+{
+    struct dense_device *device = check->device;
+    struct dense *tensor = NULL;
+    int64_t found[TIE_ROWS];
+    *out = (struct vinci_check_ties){.n_rows = TIE_ROWS, .n_cols = TIE_COLS};
+    if (!device->finds_best)
+        return fail(err, VINCI_UNSUPPORTED, "the device does not look for a largest number itself");
+    float *x = array_new((size_t)TIE_ROWS * TIE_COLS, sizeof *x);
+    if (!x) return fail_memory(err, (size_t)TIE_ROWS * TIE_COLS * sizeof *x, "numbers");
+    fill_ties(x);
+    enum vinci_status status =
+        device->ops->create(device, &tensor, TIE_ROWS, TIE_COLS, DTYPE_BF16, err);
+    if (status == VINCI_OK) {
+        device->ops->write(device, tensor, x);
+        device->ops->best(device, tensor, found);
+        status = device->ops->wait(device, err);
+    }
+    for (uint32_t r = 0; status == VINCI_OK && r < TIE_ROWS; r++) {
+        int64_t first = (int64_t)tie_index(r, 0), last = (int64_t)tie_index(r, 1 + r % 2);
+        bool largest = found[r] >= 0 && found[r] < TIE_COLS && x[r * TIE_COLS + found[r]] == 4;
+        if (!largest) out->n_wrong++;
+        else if (found[r] == first) out->n_first++;
+        else if (found[r] == last) out->n_last++;
+        else out->n_between++;
+    }
+    device->ops->release(device, tensor);
+    free(x);
+    return status;
+}

@@ -185,6 +185,7 @@ static void self_test(FILE *to, const struct program *program,
     struct vinci_error err;
     struct vinci_check_network n;
     struct vinci_check_bandwidth b;
+    struct vinci_check_ties ties;
     char text[300];
     fprintf(to, "\n# self test of %s\n\n", device->id);
     enum vinci_status status =
@@ -212,6 +213,12 @@ static void self_test(FILE *to, const struct program *program,
         snprintf(text, sizeof text, "copying %.2f GB/s, to the device %.2f, back %.2f",
                  b.copy / 1e9, b.to_device / 1e9, b.from_device / 1e9);
     put_outcome(to, program, "memory", status, &err, text);
+    if (status != VINCI_OK) goto cleanup;
+    status = vinci_check_ties(check, &ties, &err);
+    if (status == VINCI_OK)
+        snprintf(text, sizeof text, "of equal ones first %u, last %u, between %u, wrong %u",
+                 ties.n_first, ties.n_last, ties.n_between, ties.n_wrong);
+    put_outcome(to, program, "largest", status, &err, text);
 
 cleanup:
     vinci_check_close(check);

@@ -62,7 +62,8 @@ struct findings {
     uint32_t sizes[SIZES_MAX], n_sizes;
     struct vinci_check_product products[SIZES_MAX][VINCI_CHECK_TYPES]; /* n 0: not measured */
     struct vinci_check_bandwidth bandwidth;
-    double limits[LIMIT_COUNT]; /* of the CPU: operations/s and bytes/s; 0: not measured */
+    struct vinci_check_ties ties; /* n_rows 0: not measured */
+    double limits[LIMIT_COUNT];   /* of the CPU: operations/s and bytes/s; 0: not measured */
 };
 
 static bool is_npu(const struct findings *f)
@@ -139,6 +140,13 @@ static enum vinci_status measure(struct vinci_check *check, const struct check_a
         status =
             vinci_check_bandwidth(check, BANDWIDTH_BYTES, BANDWIDTH_REPEAT, &f->bandwidth, err);
     if (status == VINCI_OK && interrupted()) status = stopped(err);
+    if (status == VINCI_OK && is_npu(f)) {
+        status = vinci_check_ties(check, &f->ties, err);
+        if (status == VINCI_UNSUPPORTED) {
+            f->ties.n_rows = 0;
+            status = VINCI_OK;
+        }
+    }
     if (status == VINCI_OK && !is_npu(f)) status = measure_limits(args, f, err);
     return status;
 }
@@ -206,7 +214,7 @@ static double best_share(const struct findings *f, int type)
 
 static bool all_right(const struct findings *f)
 {
-    bool right = f->network.gradients_agree && f->product.agrees;
+    bool right = f->network.gradients_agree && f->product.agrees && f->ties.n_wrong == 0;
     for (uint32_t i = 0; i < f->n_sizes; i++)
         for (int type = 0; type < VINCI_CHECK_TYPES; type++)
             right = right && (f->products[i][type].n == 0 || f->products[i][type].agrees);
@@ -227,6 +235,23 @@ static void print_memory(const struct findings *f)
     if (is_npu(f))
         print_field(_("transfers"), _("%.1f GB/s to the device, %.1f GB/s back"),
                     b->to_device / 1e9, b->from_device / 1e9);
+}
+
+static void print_ties(const struct findings *f)
+{
+    const struct vinci_check_ties *t = &f->ties;
+    if (t->n_rows == 0) return;
+    if (t->n_wrong > 0)
+        print_field(_("largest"), _("WRONG: not the largest of %u numbers, in %u of %u rows"),
+                    t->n_cols, t->n_wrong, t->n_rows);
+    else if (t->n_first == t->n_rows)
+        print_field(_("largest"), _("of equal ones the first, as the host: in all of %u rows"),
+                    t->n_rows);
+    else
+        print_field(_("largest"),
+                    _("of equal ones the first in %u rows, the last in %u, another in %u; the host "
+                      "takes the first, so greedy answers may differ where logits are equal"),
+                    t->n_first, t->n_last, t->n_between);
 }
 
 static void print_verdict(const struct findings *f)
@@ -272,6 +297,7 @@ static void print_readable(const struct findings *f)
                 1e3 * f->product.seconds / f->product.repeat);
     print_products(f);
     print_memory(f);
+    print_ties(f);
     print_verdict(f);
 }
 
@@ -309,6 +335,7 @@ static enum vinci_status print_findings(const struct findings *f, struct vinci_e
             if (f->products[i][type].n > 0)
                 json_array_append_new(products, product_json(f, type, &f->products[i][type]));
     const struct vinci_check_bandwidth *b = &f->bandwidth;
+    const struct vinci_check_ties *t = &f->ties;
     json_t *root = json_pack(
         "{s:s, s:o, s:s, s:o, s:o, s:o, s:{s:I, s:f, s:f, s:f, s:f}, s:b}", "version",
         vinci_version(), "devices", devices_json(&f->devices), "device", f->device->id, "network",
@@ -317,6 +344,12 @@ static enum vinci_status print_findings(const struct findings *f, struct vinci_e
         b->copy, "to_device_bytes_per_second", b->to_device, "from_device_bytes_per_second",
         b->from_device, "limit_bytes_per_second",
         b->published_copy > 0 ? b->published_copy : f->limits[LIMIT_READ], "right", all_right(f));
+    if (t->n_rows > 0)
+        json_object_set_new(root, "equal_largest",
+                            json_pack("{s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)t->n_rows,
+                                      "first", (json_int_t)t->n_first, "last",
+                                      (json_int_t)t->n_last, "between", (json_int_t)t->n_between,
+                                      "wrong", (json_int_t)t->n_wrong));
     return print_json(root, err);
 }
 

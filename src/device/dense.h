@@ -47,6 +47,10 @@ struct dense_ops {
 
     void (*copy)(struct dense_device *device, const struct dense *from, struct dense *to);
 
+    /* The index of a largest element of every row, at most DENSE_BEST_ROWS; waits. Only of a device
+     * that finds_best. */
+    void (*best)(struct dense_device *device, const struct dense *x, int64_t *out);
+
     enum vinci_status (*wait)(struct dense_device *device, struct vinci_error *err);
 
     /* Notes the time when everything before it is done; `seconds`, after a wait, is the time from
@@ -59,11 +63,14 @@ struct dense_ops {
     void (*host_release)(struct dense_device *device, void *memory);
 };
 
+enum { DENSE_BEST_ROWS = 64 };
+
 struct dense_device {
     const struct dense_ops *ops;
     bool multiplies[DTYPE_COUNT];    /* dtypes of b that matmul takes */
     enum dtype x_dtype[DTYPE_COUNT]; /* of a, for each of them */
     char name[64];                   /* of the chip, "" for a CPU */
+    bool finds_best;
 };
 
 /* n_threads 0: one a core; cpu_list as in device.h. */

@@ -23,9 +23,11 @@ ASCEND_HOME_PATH=$BUILD/npu_sim NPU_SIM_CANN=8.5; export ASCEND_HOME_PATH NPU_SI
 expect 'a simulated NPU' 0 check --device npu:0 --size 256
 says 'a simulated NPU: the CPU agrees' "from the CPU's, in all 101386 parameters" "$out"
 says 'a simulated NPU: its transfers' 'GB/s to the device' "$out"
+says 'a simulated NPU: equal numbers' 'of equal ones the first, as the host: in all of 32 rows' "$out"
 says 'a simulated NPU: slow' 'all results right, but slow' "$out"
 expect 'a simulated NPU --json' 0 check --device npu:0 --size 256 --json
 says 'a simulated NPU --json: the CPU agrees' '"cpu_error"' "$out"
+says 'a simulated NPU --json: equal numbers' '"first": 32' "$out"
 HOME=$(cd "$BUILD" && pwd) HF_TOKEN=hf_secret; export HOME HF_TOKEN
 ASCEND_HOME_PATH=$HOME/npu_sim
 expect 'a report' 0 check --device npu:0 --bundle "$folder/report"
@@ -34,6 +36,7 @@ says 'a report: CANN' 'version      8.5.0' "$folder/report"
 says 'a report: a library with its hash' \
     "$(sha256sum "$HOME/npu_sim/lib64/libopapi_nn.so" | cut -d ' ' -f 1)" "$folder/report"
 says 'a report: what the self test found' 'network      gradients right' "$folder/report"
+says 'a report: which of equal numbers is the largest' 'largest      of equal ones first 32, last 0' "$folder/report"
 says 'a report: the environment' 'ASCEND_HOME_PATH ~/npu_sim' "$folder/report"
 if grep -q -e hf_secret -e "$HOME" "$folder/report"; then not_ok 'a report: a secret in it'
 else ok 'a report: no secrets'; fi

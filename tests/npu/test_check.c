@@ -52,6 +52,43 @@ static void test_versions(void **state)
     }
 }
 
+static void (*right_best)(struct dense_device *, const struct dense *, int64_t *);
+
+/* The last of the equal ones in rows 0 and 1, none of the largest in row 2. */
+static void best_otherwise(struct dense_device *device, const struct dense *x, int64_t *out)
+{
+    right_best(device, x, out);
+    out[0] += 1;
+    out[1] += 1;
+    out[2] -= 1;
+}
+
+static void test_ties(void **state)
+{
+    (void)state;
+    struct vinci_check *check = open_check();
+    struct vinci_check_ties ties;
+    struct vinci_error err;
+    assert_int_equal(vinci_check_ties(check, &ties, &err), VINCI_OK);
+    assert_int_equal(ties.n_first, ties.n_rows);
+    struct dense_ops other = *check->device->ops;
+    const struct dense_ops *right = check->device->ops;
+    right_best = other.best;
+    other.best = best_otherwise;
+    check->device->ops = &other;
+    assert_int_equal(vinci_check_ties(check, &ties, &err), VINCI_OK);
+    check->device->ops = right;
+    assert_int_equal(ties.n_first, ties.n_rows - 3);
+    assert_int_equal(ties.n_last, 1);    /* row 0: two, one apart */
+    assert_int_equal(ties.n_between, 1); /* row 1: three, one apart */
+    assert_int_equal(ties.n_wrong, 1);
+    vinci_check_close(check);
+    assert_int_equal(vinci_check_open(&check, "cpu", NULL, 1, &err), VINCI_OK);
+    assert_int_equal(vinci_check_ties(check, &ties, &err), VINCI_UNSUPPORTED);
+    vinci_check_close(check);
+    assert_int_equal(npu_violations(), 0);
+}
+
 static void (*right_relu)(struct dense_device *, const struct dense *, struct dense *);
 
 /* Wrong in one element of the first row only. */
@@ -142,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_ties),
         cmocka_unit_test(test_a_wrong_operator_is_noticed),
         cmocka_unit_test(test_failing_calls),
         cmocka_unit_test(test_failing_allocations),

@@ -31,6 +31,7 @@ struct npu_dense {
     void *host[MAX_HOST];
     float *scale; /* on the device: of the product of two INT8 matrices */
     float scale_now;
+    int64_t *best; /* [DENSE_BEST_ROWS] on the device */
     aclrtEvent events[2];
     unsigned n_marks;
 };
@@ -282,6 +283,19 @@ static void copy(struct dense_device *base, const struct dense *from, struct den
     NPU_OP(device, aclnnInplaceCopy, tensor_of(device, to), tensor_of(device, from));
 }
 
+static void best(struct dense_device *base, const struct dense *x, int64_t *out)
+{
+    struct npu_dense *dense = (struct npu_dense *)base;
+    struct npu_device *device = dense->npu;
+    size_t n_bytes = (size_t)x->n_rows * sizeof *out;
+    NPU_OP(device, aclnnArgMax, tensor_of(device, x), 1, false,
+           npu_tensor(device, dense->best, ACL_INT64, NPU_DIMS(x->n_rows)));
+    copy_bytes(device, dense->staging, dense->best, n_bytes, ACL_MEMCPY_DEVICE_TO_HOST);
+    npu_sync(device);
+    if (device->status == VINCI_OK) memcpy(out, dense->staging, n_bytes);
+    else memset(out, 0, n_bytes);
+}
+
 /* ---- time ---------------------------------------------------------------------------------- */
 
 static void mark(struct dense_device *base)
@@ -344,6 +358,7 @@ static const struct dense_ops npu_dense_ops = {
     .softmax = softmax,
     .sum_rows = sum_rows,
     .copy = copy,
+    .best = best,
     .wait = wait,
     .mark = mark,
     .seconds = seconds,
@@ -381,6 +396,8 @@ enum vinci_status npu_dense_create(struct dense_device **out, int32_t id,
                               cann->version);
     dense->staging = npu_pinned(device, STAGING_BYTES);
     dense->scale = npu_alloc(device, sizeof *dense->scale, _("a tensor"));
+    dense->best = npu_alloc(device, DENSE_BEST_ROWS * sizeof *dense->best, _("a tensor"));
+    dense->base.finds_best = cann->aclnnArgMax != NULL;
     for (int i = 0; i < 2 && device->status == VINCI_OK; i++)
         npu_check(device, cann->aclrtCreateEventWithFlag(&dense->events[i], ACL_EVENT_TIME_LINE),
                   "aclrtCreateEventWithFlag");
