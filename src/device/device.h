@@ -136,6 +136,7 @@ struct device {
     uint32_t kv_page;     /* positions in a page of the cache */
     uint32_t output_rows; /* rows of logits that one step can hold */
     bool finds_best;
+    bool lost; /* by an error after which every further step fails; other errors end a step alone */
     uint64_t upload_bytes; /* of weights, when it was created */
     double upload_seconds;
 };

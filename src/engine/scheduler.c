@@ -446,7 +446,7 @@ enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_activ
     pthread_mutex_unlock(&s->list);
     pthread_mutex_unlock(&engine->lock);
     pthread_mutex_unlock(&s->step);
-    if (status == VINCI_DEVICE || status == VINCI_IO)
+    if ((status == VINCI_DEVICE && engine->device->lost) || status == VINCI_IO)
         return fail(err, status, "%s", step_err.text); /* the next step would fail as well */
     return VINCI_OK;
 }

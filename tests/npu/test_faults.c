@@ -144,10 +144,77 @@ static void test_calls(void **state)
     assert_true(n > 500);
 }
 
+/* ---- requests ------------------------------------------------------------------------------ */
+
+/* Two requests at once; what became of them, and of the engine. */
+static enum vinci_status generate(struct vinci_engine *engine,
+                                  struct vinci_request_result results[2], int32_t made[2][6],
+                                  struct vinci_error *err)
+{
+    struct vinci_request *requests[2];
+    enum vinci_status status = VINCI_OK;
+    size_t n_active = 1, n;
+    for (int r = 0; r < 2; r++) {
+        struct vinci_request_options options;
+        vinci_request_options_init(&options);
+        options.prompt = tokens + r;
+        options.n_prompt = N_PROMPT;
+        options.max_new_tokens = 6;
+        options.sampling.temperature = 0;
+        assert_int_equal(vinci_request_submit(&requests[r], engine, &options, err), VINCI_OK);
+    }
+    while (status == VINCI_OK && n_active > 0) status = vinci_engine_step(engine, &n_active, err);
+    for (int r = 0; r < 2; r++) {
+        vinci_request_result(requests[r], &results[r]);
+        const int32_t *ids = vinci_request_tokens(requests[r], &n);
+        assert_true(n <= 6);
+        memset(made[r], 0, sizeof made[r]);
+        if (n) memcpy(made[r], ids, n * sizeof *ids);
+        vinci_request_close(requests[r]);
+    }
+    return status;
+}
+
+/* An operator that fails ends the requests of its step; those behind it are served. A lost device
+ * ends the engine. */
+static void test_requests(void **state)
+{
+    (void)state;
+    struct vinci_engine *engine = NULL;
+    struct vinci_error err = {0};
+    struct vinci_request_result results[2];
+    int32_t right[2][6], made[2][6];
+    assert_int_equal(open_engine(&engine, "8.5", &err), VINCI_OK);
+    assert_int_equal(generate(engine, results, right, &err), VINCI_OK);
+    npu_fail("aclnnRmsNorm@3=561002");
+    assert_int_equal(generate(engine, results, made, &err), VINCI_OK);
+    npu_fail(NULL);
+    for (int r = 0; r < 2; r++) {
+        assert_int_equal(results[r].finish, VINCI_FINISH_ERROR);
+        assert_int_equal(results[r].error.status, VINCI_DEVICE);
+        assert_non_null(strstr(results[r].error.text, "aclnnRmsNorm"));
+    }
+    assert_int_equal(generate(engine, results, made, &err), VINCI_OK);
+    assert_memory_equal(made, right, sizeof right);
+    npu_fail("aclnnRmsNorm@3=507015");
+    assert_int_equal(generate(engine, results, made, &err), VINCI_DEVICE);
+    npu_fail(NULL);
+    assert_non_null(strstr(err.text, "lost"));
+    assert_int_equal(generate(engine, results, made, &err), VINCI_DEVICE);
+    assert_non_null(strstr(err.text, "lost"));
+    vinci_engine_close(engine);
+    assert_int_equal(open_engine(&engine, "8.5", &err), VINCI_OK); /* the next one is well */
+    assert_int_equal(generate(engine, results, made, &err), VINCI_OK);
+    assert_memory_equal(made, right, sizeof right);
+    vinci_engine_close(engine);
+    assert_int_equal(npu_violations(), 0);
+}
+
 int main(int argc, char **argv)
 {
     static char v80[] = "8.0", v85[] = "8.5";
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests),
         cmocka_unit_test(test_allocations),
         cmocka_unit_test_prestate(test_calls, v80),
         cmocka_unit_test_prestate(test_calls, v85),

@@ -169,7 +169,7 @@ void npu_check(struct npu_device *device, int code, const char *what)
     if (device->status != VINCI_OK) return;
     struct buf call = {0};
     describe_objects(device, &call);
-    device->lost = device->lost || ends_the_device(code);
+    device->lost = device->base.lost = device->lost || ends_the_device(code);
     bool memory = code == ACL_ERROR_RT_MEMORY_ALLOCATION || code == ACL_ERROR_RT_DEVICE_OOM;
     device->status =
         fail(&device->err, memory ? VINCI_NO_MEMORY : VINCI_DEVICE,
