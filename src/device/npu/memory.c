@@ -84,8 +84,14 @@ void *npu_pinned(struct npu_device *device, size_t n_bytes)
 {
     void *memory = NULL;
     if (device->status != VINCI_OK) return NULL;
-    npu_check(device, device->cann->aclrtMallocHost(&memory, n_bytes ? n_bytes : 1),
-              "aclrtMallocHost");
+    int code = device->cann->aclrtMallocHost(&memory, n_bytes ? n_bytes : 1);
+    if (code == ACL_ERROR_RT_MEMORY_ALLOCATION)
+        device->status = fail(&device->err, VINCI_NO_MEMORY,
+                              "%s: the host has no %.3f GB of memory that the device can copy from "
+                              "(aclrtMallocHost, error %d): end other programs, or give the "
+                              "container more memory",
+                              device->base.name, (double)n_bytes * 1e-9, code);
+    else npu_check(device, code, "aclrtMallocHost");
     return memory ? keep(device, memory, true) : NULL;
 }
 
