@@ -211,7 +211,7 @@ says 'as it is typed' 'usage: vinci bench serve [OPTION]...' "$out"
 ASCEND_HOME_PATH=$BUILD/npu_sim vinci bench --device npu:0 -m $model --tg 4 -r 2 --json "$folder/npu.json" \
     --report "$folder/npu.html" >"$out" 2>"$err"
 says 'an NPU is named' 'device   npu:0, Ascend 910B3, CANN 8.5.0' "$out"
-for key in cann memory_bytes busy_most memory_most temperature_most power_most npu_memory; do
+for key in cann upload_bytes upload_seconds memory_bytes busy_most memory_most temperature_most power_most npu_memory; do
     grep -q "\"$key\":" "$folder/npu.json" || not_ok "bench on an NPU: no key $key"
 done
 says 'its figures are in the report' '<th>temperature_most</th>' "$folder/npu.html"

@@ -216,6 +216,25 @@ static void test_faults(void **state)
     }
 }
 
+/* --stats tells of the upload; in a file there is no line of progress, though copying takes long.
+ */
+static void test_upload_is_told(void **state)
+{
+    (void)state;
+    const char *command = "generate --device npu:0 -m models/nano -p hello -n 2 --stats";
+    assert_int_equal(vinci("NPU_SIM_ORDER=eager NPU_SIM_COPY=12M", command), 0);
+    assert_true(printed("err", "upload    14.6 MB to the NPU, "));
+    assert_true(printed("err", "device    npu:0\n"));
+    char text[8192], path[256];
+    snprintf(path, sizeof path, "%s/err", folder);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    assert_null(strchr(text, '\r'));
+    assert_null(strstr(text, "bringing"));
+}
+
 /* What was generated stays as it is; the error begins a line of its own. */
 static void test_lost_in_a_text(void **state)
 {
@@ -272,13 +291,14 @@ static int remove_folder(void **state)
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[N_RUNS + 4];
+    struct CMUnitTest tests[N_RUNS + 5];
     for (size_t i = 0; i < N_RUNS; i++)
         tests[i] = (struct CMUnitTest){runs[i].name, test_golden, NULL, NULL, (void *)&runs[i]};
     tests[N_RUNS] = (struct CMUnitTest)cmocka_unit_test(test_the_distance_notices);
     tests[N_RUNS + 1] = (struct CMUnitTest)cmocka_unit_test(test_faults);
     tests[N_RUNS + 2] = (struct CMUnitTest)cmocka_unit_test(test_eager_streams_give_the_same);
+    tests[N_RUNS + 4] = (struct CMUnitTest)cmocka_unit_test(test_upload_is_told);
     tests[N_RUNS + 3] = (struct CMUnitTest)cmocka_unit_test(test_lost_in_a_text);
     if (argc > 1) cmocka_set_test_filter(argv[1]);
-    return _cmocka_run_group_tests("sim_cli", tests, N_RUNS + 4, make_folder, remove_folder);
+    return _cmocka_run_group_tests("sim_cli", tests, N_RUNS + 5, make_folder, remove_folder);
 }
