@@ -132,13 +132,13 @@ struct device {
     char name[64];
     uint64_t scratch_bytes; /* host memory that the device holds for steps */
     uint64_t weight_bytes;  /* of the matrices that the operations so far went over */
+    uint64_t upload_bytes;  /* of weights, when it was created */
+    double upload_seconds;
+    bool lost; /* by an error after which every further step fails; other errors end a step alone */
     uint32_t n_threads;
     uint32_t kv_page;     /* positions in a page of the cache */
     uint32_t output_rows; /* rows of logits that one step can hold */
     bool finds_best;
-    bool lost; /* by an error after which every further step fails; other errors end a step alone */
-    uint64_t upload_bytes; /* of weights, when it was created */
-    double upload_seconds;
 };
 
 struct cpu_device_options {

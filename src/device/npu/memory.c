@@ -254,11 +254,13 @@ void npu_kv_pool_destroy(struct device *base, struct kv_pool *pool)
 {
     if (!pool) return;
     struct npu_device *device = npu_device_of(base);
-    device->cann->aclrtSetCurrentContext(device->context);
-    if (!device->lost) { /* nobody waited for a lost device: its memory goes with it */
-        npu_release(device, pool->k);
-        npu_release(device, pool->v);
+    if (device->lost) { /* nobody waited for it: its memory goes with it */
+        free(pool);
+        return;
     }
+    device->cann->aclrtSetCurrentContext(device->context);
+    npu_release(device, pool->k);
+    npu_release(device, pool->v);
     free(pool);
 }
 
