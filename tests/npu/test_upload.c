@@ -23,14 +23,14 @@ static struct matrix some_matrix(enum dtype layout)
 {
     bool gguf = layout == DTYPE_MXFP4_GGUF;
     size_t row_bytes = N_BLOCKS * (gguf ? 17 : 16);
-    uint8_t *data = malloc(N_ROWS * row_bytes + 16), *scales = malloc(N_ROWS * N_BLOCKS);
+    uint8_t *data = malloc(N_ROWS * row_bytes), *scales = gguf ? NULL : malloc(N_ROWS * N_BLOCKS);
     uint32_t random = 1;
     for (size_t r = 0; r < N_ROWS; r++)
         for (size_t b = 0; b < N_BLOCKS; b++) {
             uint8_t *block = data + r * row_bytes + b * (gguf ? 17 : 16);
             uint8_t scale = (uint8_t)(r * N_BLOCKS + b);
-            scales[r * N_BLOCKS + b] = scale;
             if (gguf) *block++ = scale;
+            else scales[r * N_BLOCKS + b] = scale;
             for (int j = 0; j < 16; j++, random = random * 1664525 + 1013904223)
                 block[j] = (uint8_t)(r < 32 ? (unsigned)j * 17 + b : random >> 24);
         }
@@ -180,19 +180,22 @@ static void test_all_slots_are_used(void **state)
     assert_int_equal(sent.peak, UPLOAD_SLOTS);
 }
 
-/* Filling takes 160 ms, copying on two streams 160 ms: together hardly more than one of them. Both
- * sleep, so that a busy machine does not decide. */
+/* Filling takes 160 ms, copying on two streams 160 or 320 ms: far less than one behind the other.
+ * Both sleep, so a busy machine can only make it longer, and may try again. */
 static void test_filling_and_copying_overlap(void **state)
 {
     (void)state;
-    struct sent fast = send("1G"), even = send("3200k"), slow = send("1600k");
-    print_message("fill 160 ms; copy 1 ms: %.0f ms; copy 160 ms: %.0f ms; copy 320 ms: "
-                  "%.0f ms, %.0f of them waiting\n",
-                  1e3 * fast.seconds, 1e3 * even.seconds, 1e3 * slow.seconds,
-                  1e3 * slow.wait_seconds);
-    assert_true(even.seconds < 1.5 * fast.seconds); /* 2 if one waited for the other */
-    assert_true(slow.seconds < 1.3 * .32);
-    assert_true(slow.wait_seconds > fast.wait_seconds);
+    bool overlap = false;
+    for (int attempt = 0; attempt < 3 && !overlap; attempt++) {
+        struct sent fast = send("1G"), even = send("3200k"), slow = send("1600k");
+        print_message("fill 160 ms; copy 1 ms: %.0f ms; copy 160 ms: %.0f ms; copy 320 ms: "
+                      "%.0f ms, %.0f of them waiting\n",
+                      1e3 * fast.seconds, 1e3 * even.seconds, 1e3 * slow.seconds,
+                      1e3 * slow.wait_seconds);
+        overlap = even.seconds < fast.seconds + .7 * .16 && slow.seconds < fast.seconds + .7 * .32;
+        assert_true(slow.wait_seconds > fast.wait_seconds);
+    }
+    assert_true(overlap);
 }
 
 static bool stop_halfway(void *user, uint64_t done, uint64_t total)
