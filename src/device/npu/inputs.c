@@ -139,7 +139,7 @@ static void fill_rows(struct npu_device *device, const struct step *step, struct
         const struct step_seq *seq = &step->seqs[padding ? 0 : s];
         for (uint32_t i = 0; i < seq->n_tokens; i++, t++) {
             uint32_t from = seq->first_token + i, position = seq->position + i;
-            tokens[t] = step->tokens[from];
+            tokens[t] = step->tokens ? step->tokens[from] : 0;
             memcpy(row, step->rope_cos + from * half, half * sizeof *row);
             memcpy(row + half, step->rope_sin + from * half, half * sizeof *row);
             npu_from_float(device->act, row, 2 * half, rope + t * 4 * half);
@@ -300,4 +300,10 @@ void npu_inputs_stage(struct npu_device *device, const struct step *step)
     npu_check(device, cann->aclrtRecordEvent(device->input_event[slot], device->stream),
               "aclrtRecordEvent");
     device->input_used[slot] = true;
+    size_t n_best = device->in.n_rows * sizeof *device->in.tokens;
+    if (!step->tokens && device->status == VINCI_OK)
+        npu_check(device,
+                  cann->aclrtMemcpyAsync(device->in.tokens, n_best, device->scratch->best, n_best,
+                                         ACL_MEMCPY_DEVICE_TO_DEVICE, device->stream),
+                  "aclrtMemcpyAsync");
 }

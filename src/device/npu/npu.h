@@ -122,7 +122,7 @@ struct npu_scratch {
     void *q, *k;          /* [n_batch, n_heads or n_kv_heads, head_dim] act: rotated */
     void *rope;           /* 2 x [n_batch, n_heads, head_dim / 2] act */
     int64_t *numbers;     /* 0, 1, ... n_batch - 1 */
-    int64_t *best;        /* [output_rows]: indices of the largest logits */
+    int32_t *best;        /* [output_rows]: indices of the largest logits */
     float *columns;       /* 0, 1, ...: positions of keys, times NPU_FAR */
     float *columns_seen;  /* one column each: the position, and a half, that sees it no more */
     float *mask[N_KINDS]; /* of all groups */
@@ -174,6 +174,14 @@ struct kv_pool {
     uint32_t n_layers;
     size_t n_pages;     /* PAGES_BEFORE, then those of the cache */
     size_t layer_bytes; /* of k, and of v */
+};
+
+/* Results on their way to the host, which looks at them later (results.c). */
+struct npu_result {
+    uint8_t *host; /* pinned, read_bytes */
+    size_t n;      /* elements */
+    aclDataType dtype;
+    aclrtEvent sent; /* behind the copy */
 };
 
 struct npu_graph {
@@ -229,6 +237,7 @@ struct npu_device {
     size_t input_bytes;
     uint8_t *read_host; /* pinned: results on their way to the caller */
     size_t read_bytes;
+    struct npu_result results[DEVICE_SLOTS];
 
     struct npu_scratch *scratch; /* step memory beside the buffers of forward.c */
     void *causal_mask;           /* [NPU_MASK_SIDE, NPU_MASK_SIDE] uint8, for fused attention */
@@ -346,17 +355,21 @@ uint64_t npu_weights_bytes(const struct model *model, bool compact);       /* we
 void npu_inputs_create(struct npu_device *device);                         /* inputs.c */
 void npu_inputs_destroy(struct npu_device *device);                        /* inputs.c */
 void npu_inputs_stage(struct npu_device *device, const struct step *step); /* inputs.c */
+void npu_results_create(struct npu_device *device);                        /* results.c */
+void npu_results_destroy(struct npu_device *device);                       /* results.c */
 void npu_scratch_create(struct npu_device *device);                        /* scratch.c */
-bool npu_graphs_work(struct npu_device *device);                           /* graph.c */
-bool npu_graph_begin(struct npu_device *device);                           /* graph.c */
-void npu_graph_finish(struct npu_device *device);                          /* graph.c */
-void npu_graphs_drop(struct npu_device *device);                           /* graph.c */
+bool npu_ready(struct npu_device *device);                                 /* npu_device.c */
+enum vinci_status npu_settle(struct npu_device *device, struct vinci_error *err);
+bool npu_graphs_work(struct npu_device *device);  /* graph.c */
+bool npu_graph_begin(struct npu_device *device);  /* graph.c */
+void npu_graph_finish(struct npu_device *device); /* graph.c */
+void npu_graphs_drop(struct npu_device *device);  /* graph.c */
 
 size_t npu_layer_of(const struct npu_device *device, const void *within);
 
 void npu_masks(struct npu_device *device); /* attention.c */
 
-/* The operations of device.h: layers.c, attention.c, experts.c. */
+/* The operations of device.h: layers.c, attention.c, experts.c, results.c. */
 void npu_embed(struct device *device, const struct matrix *embedding, struct device_buffer *x);
 void npu_rms_norm(struct device *device, const struct device_buffer *x, const struct vector *w,
                   float eps, size_t n, struct device_buffer *out);
@@ -370,7 +383,11 @@ void npu_qkv(struct device *device, const struct layer_weights *layer,
 void npu_gather(struct device *device, const struct device_buffer *x, const uint32_t *rows,
                 size_t n, struct device_buffer *out);
 void npu_best_find(struct device *device, const struct device_buffer *x, size_t n_rows, size_t n);
-void npu_best_read(struct device *device, size_t n_rows, int32_t *out);
+void npu_buffer_send(struct device *device, const struct device_buffer *buffer, size_t n,
+                     unsigned slot);
+void npu_best_send(struct device *device, size_t n_rows, unsigned slot);
+enum vinci_status npu_receive(struct device *device, unsigned slot, float *floats, int32_t *best,
+                              struct vinci_error *err);
 void npu_rope_store(struct device *device, struct device_buffer *q, struct device_buffer *k,
                     const struct device_buffer *v, struct kv_pool *pool, uint32_t layer,
                     bool window);
