@@ -501,7 +501,12 @@ VINCI_API void vinci_request_close(struct vinci_request *request);
 
 /* Runs one step over all requests that have work: decode tokens and prefill chunks together.
  * *n_active is how many requests are still unfinished (0: nothing to do). A request's own failure
- * is in its result, not here; this fails only when the engine itself cannot go on. */
+ * is in its result, not here; this fails only when the engine itself cannot go on.
+ *
+ * On an NPU the next step runs already while this one's tokens are reported, and goes on when this
+ * returns: what is submitted meanwhile begins in the step after it. Nothing else differs: no token
+ * is reported after cancel, pause or a callback's false, and a failure is that of the step which
+ * would have failed. */
 VINCI_API enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_active,
                                               struct vinci_error *err);
 

@@ -293,6 +293,7 @@ aclError sim_aclmdlRICaptureThreadExchangeMode(aclmdlRICaptureMode *mode)
 static void replay(void *data)
 {
     struct model *m = data;
+    sim_sleep(sim_number("NPU_SIM_DELAY", 0));
     for (size_t i = 0; i < m->n; i++) {
         m->works[i].work->run(m->works[i].work->data);
         scratch_release();

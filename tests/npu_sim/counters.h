@@ -16,6 +16,7 @@ struct npu_sim_counters {
     uint64_t synchronisations; /* calls that made the host wait: streams, events, devices, copies of
                                   memory that is not pinned */
     uint64_t stream_waits, event_waits, device_waits, pageable_copies; /* which of these */
+    uint64_t idle; /* times a stream had nothing more to do (NPU_SIM_ORDER=eager) */
     uint64_t queries;
     uint64_t sync_copies; /* aclrtMemcpy and aclrtMemset, which also wait */
     uint64_t host_to_device, device_to_host, device_to_device; /* bytes */
