@@ -195,6 +195,14 @@ enum vinci_npu_dtype {
     VINCI_NPU_COMPACT /* MXFP4 experts as two planes of INT4, exactly; BF16 activations */
 };
 
+/* How attention is computed in the decode steps that an NPU records and replays. */
+enum vinci_npu_attention {
+    VINCI_NPU_ATTENTION_AUTO,  /* fused where it was tried successfully and there is much to read */
+    VINCI_NPU_ATTENTION_SMALL, /* by small operators: every CANN, more memory traffic */
+    VINCI_NPU_ATTENTION_FUSED  /* by CANN's fused operator, updated before each step; small where
+                                  that is refused */
+};
+
 /* Where CANN, the Ascend software, is installed; either may be NULL. The usual folders and the
  * loader's path are searched too. */
 struct vinci_cann_places {
@@ -214,6 +222,7 @@ struct vinci_engine_options {
     enum vinci_activations activations;
     enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
     enum vinci_npu_dtype npu_dtype; /* of an NPU */
+    enum vinci_npu_attention npu_attention;
     struct vinci_cann_places cann;
     bool prefetch;     /* ask the system to read the files ahead */
     bool lock_weights; /* keep the files in memory (mlock); refused: a warning */

@@ -166,6 +166,7 @@ enum vinci_status cpu_device_create(struct device **out, const struct cpu_device
 struct npu_device_options {
     int32_t id; /* of the device among those that the process may see */
     enum vinci_npu_dtype dtype;
+    enum vinci_npu_attention attention;
     struct vinci_cann_places cann;
     uint32_t n_threads; /* that expand weights during the upload; 0: one a core */
     struct log log;

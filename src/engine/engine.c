@@ -45,8 +45,12 @@ static enum vinci_status create_device(struct vinci_engine *engine,
                                        struct vinci_error *err)
 {
     if (options->device && strcmp(options->device, "cpu") != 0) {
-        struct npu_device_options npu = {npu_device_id(options->device), options->npu_dtype,
-                                         options->cann, options->n_threads, engine->log};
+        struct npu_device_options npu = {npu_device_id(options->device),
+                                         options->npu_dtype,
+                                         options->npu_attention,
+                                         options->cann,
+                                         options->n_threads,
+                                         engine->log};
         if (npu.id < 0)
             return fail(err, VINCI_USAGE,
                         "device %s: expected cpu or npu:N, with N the number of the NPU",

@@ -48,6 +48,11 @@ static bool begin(struct device *base, const struct step *step)
     if (!npu_ready(device)) return true;
     npu_inputs_stage(device, step);
     if (npu_graph_begin(device)) return false;
+    if (device->in.decode && device->in.fused &&
+        !device->use_fused_decode) { /* given up just now */
+        npu_inputs_stage(device, step);
+        if (npu_graph_begin(device)) return false;
+    }
     npu_masks(device);
     return true;
 }
@@ -166,10 +171,12 @@ static enum vinci_status choose_operators(struct npu_device *device, struct vinc
     return VINCI_OK;
 }
 
-static enum vinci_status create_memory(struct npu_device *device, uint32_t n_threads,
+static enum vinci_status create_memory(struct npu_device *device,
+                                       const struct npu_device_options *options,
                                        struct vinci_error *err)
 {
     struct cpu_set_list cpus = {0};
+    uint32_t n_threads = options->n_threads;
     enum vinci_status status = topology_cpus(&cpus, NULL, err);
     if (status == VINCI_OK)
         status = threadpool_create(&device->pool, n_threads ? n_threads : cpus.n, NULL, err);
@@ -185,7 +192,9 @@ static enum vinci_status create_memory(struct npu_device *device, uint32_t n_thr
     device->read_host = npu_pinned(device, device->read_bytes);
     npu_results_create(device);
     if (device->status == VINCI_OK) npu_sync(device);
+    if (device->status == VINCI_OK) npu_graphs_create(device);
     if (device->status == VINCI_OK) device->use_graphs = npu_graphs_work(device);
+    if (device->status == VINCI_OK) npu_tasks_choose(device, options->attention);
     if (err && device->status != VINCI_OK) *err = device->err;
     return device->status;
 }
@@ -200,7 +209,7 @@ void npu_close(struct npu_device *device)
         if (device->context) cann->aclrtSetCurrentContext(device->context);
         if (device->stream) cann->aclrtSynchronizeStream(device->stream);
         if (device->copy_stream) cann->aclrtSynchronizeStream(device->copy_stream);
-        if (device->n_graphs) npu_graphs_drop(device);
+        npu_graphs_destroy(device);
         npu_inputs_destroy(device);
         npu_results_destroy(device);
         npu_release_all(device);
@@ -281,7 +290,7 @@ enum vinci_status npu_device_create(struct device **out, const struct npu_device
     device->limits = *limits;
     status = choose_dtype(device, options->dtype, err);
     if (status == VINCI_OK) status = choose_operators(device, err);
-    if (status == VINCI_OK) status = create_memory(device, options->n_threads, err);
+    if (status == VINCI_OK) status = create_memory(device, options, err);
     if (status != VINCI_OK) {
         destroy(&device->base);
         return status;
