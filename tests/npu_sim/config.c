@@ -8,6 +8,7 @@
  *   NPU_SIM_HANG=100                   the hundredth launch since aclInit never ends
  *   NPU_SIM_DELAY=3000                 so many microseconds longer takes every captured model
  *   NPU_SIM_REPORT=file.json           the counters at exit
+ *   NPU_SIM_UPDATES=ignored            task updates succeed and change nothing
  *   NPU_SIM_VIOLATIONS=count           violations do not change the exit status
  *
  * The figures are read when they are needed, so that one process can try several. */
@@ -248,6 +249,7 @@ static void write_report(const char *path)
         uint64_t value;
     } figures[] = {{"launches", c->launches},
                    {"model_launches", c->model_launches},
+                   {"updates", c->updates},
                    {"kernels", c->kernels},
                    {"kernel_bytes", c->kernel_bytes},
                    {"synchronisations", c->synchronisations},

@@ -11,6 +11,7 @@ enum { NPU_SIM_STREAMS = 64 };
 struct npu_sim_counters {
     uint64_t launches;         /* operators and captured models given to a stream by the host */
     uint64_t model_launches;   /* of these, captured models */
+    uint64_t updates;          /* operators given to captured models in place of others */
     uint64_t kernels;          /* operators that ran, those inside models included */
     uint64_t kernel_bytes;     /* read and written by them */
     uint64_t synchronisations; /* calls that made the host wait: streams, events, devices, copies of
