@@ -561,6 +561,7 @@ VINCI_API enum vinci_status vinci_cann_describe(char **text, const struct vinci_
 struct vinci_npu_estimate {
     uint64_t weight_bytes; /* that the weights take on the device */
     double step_bytes, step_operations;
+    bool fused_attention; /* what `attention` comes to; its updates are not counted */
     uint32_t n_operators;
     double memory_peak, matrix_peak; /* bytes/s, operations/s: as quoted publicly */
     double launch_seconds;           /* between two operators of a recorded step: assumed */
@@ -568,7 +569,8 @@ struct vinci_npu_estimate {
     double tokens_per_second;                           /* of all sequences together */
 };
 VINCI_API enum vinci_status vinci_npu_estimate(struct vinci_npu_estimate *out, const char *path,
-                                               enum vinci_npu_dtype dtype, uint32_t n_seqs,
+                                               enum vinci_npu_dtype dtype,
+                                               enum vinci_npu_attention attention, uint32_t n_seqs,
                                                uint32_t n_ctx, struct vinci_error *err);
 
 /* ---- checking a device -------------------------------------------------------------------- */
