@@ -120,7 +120,7 @@ void npu_graph_task(struct npu_device *device, const struct npu_task *task)
     const struct cann *cann = device->cann;
     struct npu_graph *graph = device->in.decode ? device->recording : NULL;
     if (!graph) {
-        if (device->in.decode) npu_tasks_reserve(device, task);
+        if (device->in.decode && device->use_graphs) npu_tasks_reserve(device, task);
         npu_fused_attention(device, task);
         return;
     }

@@ -149,7 +149,7 @@ static bool try_tasks(struct npu_device *device, uint8_t *results, size_t n_byte
         npu_check(device, cann->aclmdlRIExecuteAsync(model, device->stream),
                   "aclmdlRIExecuteAsync");
     fetch(device, task.out, results + n_bytes, n_bytes);
-    npu_clear(device, s->q_permuted, n_bytes);
+    task.out = s->out32;
     npu_graph_task(device, &task);
     fetch(device, task.out, results + 2 * n_bytes, n_bytes);
     bool same = device->status == VINCI_OK &&
