@@ -513,9 +513,9 @@ VINCI_API void vinci_request_close(struct vinci_request *request);
  * is in its result, not here; this fails only when the engine itself cannot go on.
  *
  * On an NPU the next step runs already while this one's tokens are reported, and goes on when this
- * returns: what is submitted meanwhile begins in the step after it. Nothing else differs: no token
- * is reported after cancel, pause or a callback's false, and a failure is that of the step which
- * would have failed. */
+ * returns: what is submitted meanwhile begins in the step after it. Nothing else differs: cancel,
+ * pause and a callback's false take effect with this step, and the next one's failure is reported
+ * by the next call. */
 VINCI_API enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_active,
                                               struct vinci_error *err);
 

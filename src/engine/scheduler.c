@@ -279,6 +279,7 @@ static bool add(struct scheduler *s, struct flight *flight, struct vinci_request
     struct vinci_error err = {0};
     struct vinci_session *session = request->session;
     enum vinci_status status;
+    request->step = s->n_steps;
     do status = kv_seq_reserve(session->kv, s->engine->cache, (uint32_t)n, &err);
     while (status == VINCI_NO_MEMORY && (evict(s) || preempt(s, request)));
     if (status == VINCI_NO_MEMORY && count_running(s) > 1) return false; /* they will give back */
@@ -476,7 +477,7 @@ static enum vinci_status collect(struct scheduler *s, struct flight *flight,
                                  struct vinci_error *err)
 {
     struct forward_output out = output_of(s, flight);
-    enum vinci_status status = flight->n ? flight->status : VINCI_OK;
+    enum vinci_status status = flight->status;
     if (flight->n == 0) return VINCI_OK;
     if (status != VINCI_OK) *err = flight->err;
     else status = forward_finish(s->engine->forward, flight->n_outputs, &out, flight->slot, err);

@@ -254,6 +254,51 @@ static void test_pause(void **state)
     compare(expected, got, 3);
 }
 
+static struct kept *held_one;
+static size_t hold_at;
+static enum vinci_status (*receive)(struct device *device, unsigned slot, float *floats,
+                                    int32_t *best, struct vinci_error *err);
+
+static enum vinci_status receive_and_hold(struct device *device, unsigned slot, float *floats,
+                                          int32_t *best, struct vinci_error *err)
+{
+    if (held_one->n_tokens == hold_at) vinci_request_pause(held_one->request, true);
+    return receive(device, slot, floats, best, err);
+}
+
+/* Held by another thread when two steps with it are under way, and let go before the second is
+ * collected: that one began with a token which was not taken. */
+static void test_pause_within_a_step(void **state)
+{
+    static struct kept expected[2], got[2];
+    struct vinci_engine *engine = open_engine(*state, 2, true);
+    const struct device_ops *real = engine->device->ops;
+    struct device_ops ops = *real;
+    memset(expected, 0, sizeof expected);
+    memset(got, 0, sizeof got);
+    for (size_t i = 0; i < 2; i++) submit_greedy(engine, &expected[i], i, 30);
+    finish(engine, expected, 2);
+    receive = ops.receive;
+    ops.receive = receive_and_hold;
+    engine->device->ops = &ops;
+    held_one = &got[0];
+    hold_at = 8;
+    for (size_t i = 0; i < 2; i++) submit_greedy(engine, &got[i], i, 30);
+    got[1].other = held_one;
+    got[1].act = LET_GO;
+    got[1].at = 9; /* of the step that the other was held in */
+    while (got[1].n_tokens < 9) {
+        size_t n_active;
+        step(engine, &n_active);
+    }
+    assert_int_equal(got[0].n_tokens, 8);
+    hold_at = SIZE_MAX;
+    finish(engine, got, 2);
+    compare(expected, got, 2);
+    engine->device->ops = real;
+    close_engine(engine);
+}
+
 /* ---- overlap ------------------------------------------------------------------------------- */
 
 static uint64_t kernels_run(void)
@@ -565,6 +610,7 @@ int main(int argc, char **argv)
         {"the same tokens, mixed", test_same_tokens_mixed, NULL, NULL, NULL},
         {"a full context", test_full_context, NULL, NULL, v85},
         {"held and let go", test_pause, NULL, NULL, v85},
+        {"held within a step", test_pause_within_a_step, NULL, NULL, v85},
         {"a session after its request", test_session_after, NULL, NULL, v85},
         {"closed and computed in between", test_in_between, NULL, NULL, v85},
         {"overlap", test_overlap, NULL, NULL, v85},
