@@ -198,6 +198,14 @@ enum vinci_npu_dtype {
     VINCI_NPU_COMPACT /* MXFP4 experts as two planes of INT4, exactly; BF16 activations */
 };
 
+/* How attention is computed in the decode steps that an NPU records and replays. */
+enum vinci_npu_attention {
+    VINCI_NPU_ATTENTION_AUTO,  /* fused where it was tried successfully and there is much to read */
+    VINCI_NPU_ATTENTION_SMALL, /* by small operators: every CANN, more memory traffic */
+    VINCI_NPU_ATTENTION_FUSED  /* by CANN's fused operator, updated before each step; small where
+                                  that is refused */
+};
+
 /* Where CANN, the Ascend software, is installed; either may be NULL. The usual folders and the
  * loader's path are searched too. */
 struct vinci_cann_places {
@@ -217,6 +225,7 @@ struct vinci_engine_options {
     enum vinci_activations activations;
     enum vinci_kv_type kv_type;     /* of a CPU; an NPU keeps them as it computes */
     enum vinci_npu_dtype npu_dtype; /* of an NPU */
+    enum vinci_npu_attention npu_attention;
     struct vinci_cann_places cann;
     bool prefetch;     /* ask the system to read the files ahead */
     bool lock_weights; /* keep the files in memory (mlock); refused: a warning */
@@ -508,7 +517,12 @@ VINCI_API void vinci_request_close(struct vinci_request *request);
 
 /* Runs one step over all requests that have work: decode tokens and prefill chunks together.
  * *n_active is how many requests are still unfinished (0: nothing to do). A request's own failure
- * is in its result, not here; this fails only when the engine itself cannot go on. */
+ * is in its result, not here; this fails only when the engine itself cannot go on.
+ *
+ * On an NPU the next step runs already while this one's tokens are reported, and goes on when this
+ * returns: what is submitted meanwhile begins in the step after it. Nothing else differs: cancel,
+ * pause and a callback's false take effect with this step, and the next one's failure is reported
+ * by the next call. */
 VINCI_API enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_active,
                                               struct vinci_error *err);
 
@@ -554,6 +568,7 @@ VINCI_API enum vinci_status vinci_cann_describe(char **text, const struct vinci_
 struct vinci_npu_estimate {
     uint64_t weight_bytes; /* that the weights take on the device */
     double step_bytes, step_operations;
+    bool fused_attention; /* what `attention` comes to; its updates are not counted */
     uint32_t n_operators;
     double memory_peak, matrix_peak; /* bytes/s, operations/s: as quoted publicly */
     double launch_seconds;           /* between two operators of a recorded step: assumed */
@@ -561,7 +576,8 @@ struct vinci_npu_estimate {
     double tokens_per_second;                           /* of all sequences together */
 };
 VINCI_API enum vinci_status vinci_npu_estimate(struct vinci_npu_estimate *out, const char *path,
-                                               enum vinci_npu_dtype dtype, uint32_t n_seqs,
+                                               enum vinci_npu_dtype dtype,
+                                               enum vinci_npu_attention attention, uint32_t n_seqs,
                                                uint32_t n_ctx, struct vinci_error *err);
 
 /* ---- checking a device -------------------------------------------------------------------- */

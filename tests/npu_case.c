@@ -26,6 +26,8 @@ static void *function(const char *library, const char *name)
     return symbol;
 }
 
+enum vinci_npu_attention npu_case_attention = VINCI_NPU_ATTENTION_AUTO;
+
 enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, const char *version,
                              enum vinci_npu_dtype dtype, uint32_t n_seqs, uint32_t n_batch,
                              struct vinci_error *err)
@@ -37,6 +39,7 @@ enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, co
     options.device = "npu:0";
     options.cann.home = simulator();
     options.npu_dtype = dtype;
+    options.npu_attention = npu_case_attention;
     options.n_threads = 2;
     options.n_ctx = 1024;
     options.n_seqs = n_seqs;

@@ -10,6 +10,9 @@ enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, co
                              enum vinci_npu_dtype dtype, uint32_t n_seqs, uint32_t n_batch,
                              struct vinci_error *err);
 
+/* How the engines opened from now on compute attention in recorded steps. */
+extern enum vinci_npu_attention npu_case_attention;
+
 /* Where the simulator is. */
 struct vinci_cann_places npu_places(void);
 

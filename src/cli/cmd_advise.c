@@ -107,8 +107,10 @@ static void estimate_npus(struct advice *a, const char *path, const struct devic
         struct vinci_npu_estimate one, many;
         *npu = (struct npu_advice){.device = &devices->devices[i]};
         for (size_t m = 0; m < 2 && !npu->dtype; m++) {
-            if (vinci_npu_estimate(&one, path, modes[m].dtype, 1, 1024, NULL) != VINCI_OK ||
-                vinci_npu_estimate(&many, path, modes[m].dtype, 16, 1024, NULL) != VINCI_OK)
+            if (vinci_npu_estimate(&one, path, modes[m].dtype, VINCI_NPU_ATTENTION_AUTO, 1, 1024,
+                                   NULL) != VINCI_OK ||
+                vinci_npu_estimate(&many, path, modes[m].dtype, VINCI_NPU_ATTENTION_AUTO, 16, 1024,
+                                   NULL) != VINCI_OK)
                 break;
             npu->weight_bytes = one.weight_bytes;
             npu->one = one.tokens_per_second;

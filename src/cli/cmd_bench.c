@@ -238,10 +238,10 @@ static enum vinci_status run_speed(const struct program *program, const struct b
 static void print_estimate_head(FILE *to, const struct vinci_npu_estimate *e, uint32_t n_ctx)
 {
     fprintf(to,
-            _("ESTIMATE for an Ascend 910B3, not a measurement: decoding at %u positions;\n"
-              "memory %.1f TB/s and matrix units %.0f TFLOPS (as quoted publicly),\n"
+            _("ESTIMATE for an Ascend 910B3, not a measurement: decoding at %u positions,\n"
+              "at best; memory %.1f TB/s and matrix units %.0f TFLOPS (as quoted publicly),\n"
               "%.0f us between operators (assumed)\n\n"
-              "weights        size  batch   bytes ms  matrix ms  gaps ms  tokens/s at best\n"),
+              "weights        size  batch attention   bytes ms  matrix ms  gaps ms  tokens/s\n"),
             n_ctx, e->memory_peak * 1e-12, e->matrix_peak * 1e-12, e->launch_seconds * 1e6);
 }
 
@@ -266,20 +266,24 @@ static enum vinci_status run_estimate(const struct program *program, const struc
     json_t *lines = json_array();
     for (size_t m = 0; m < 2 && status == VINCI_OK; m++)
         for (size_t b = 0; b < 4 && status == VINCI_OK; b++) {
-            status = vinci_npu_estimate(&e, path, modes[m].dtype, batches[b], n_ctx, err);
+            status = vinci_npu_estimate(&e, path, modes[m].dtype,
+                                        (enum vinci_npu_attention)args->model.npu_attention,
+                                        batches[b], n_ctx, err);
             if (status != VINCI_OK) break;
             if (m == 0 && b == 0) print_estimate_head(to, &e, n_ctx);
-            fprintf(to, "%-8s %10s %6u %10.2f %10.2f %8.2f %17.0f\n", modes[m].name,
-                    format_bytes(e.weight_bytes, weights), batches[b], e.memory_seconds * 1e3,
-                    e.matrix_seconds * 1e3, e.gap_seconds * 1e3, e.tokens_per_second);
+            const char *attention = e.fused_attention ? "fused" : "small";
+            fprintf(to, "%-8s %10s %6u %9s %10.2f %10.2f %8.2f %9.0f\n", modes[m].name,
+                    format_bytes(e.weight_bytes, weights), batches[b], attention,
+                    e.memory_seconds * 1e3, e.matrix_seconds * 1e3, e.gap_seconds * 1e3,
+                    e.tokens_per_second);
             json_array_append_new(
                 lines,
-                json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "estimated", true,
-                          "device", "Ascend 910B3", "dtype", modes[m].name, "weight_bytes",
-                          (json_int_t)e.weight_bytes, "batch", (json_int_t)batches[b], "positions",
-                          (json_int_t)n_ctx, "memory_seconds", e.memory_seconds, "matrix_seconds",
-                          e.matrix_seconds, "gap_seconds", e.gap_seconds, "tokens_per_second_limit",
-                          e.tokens_per_second));
+                json_pack("{s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "estimated",
+                          true, "device", "Ascend 910B3", "dtype", modes[m].name, "attention",
+                          attention, "weight_bytes", (json_int_t)e.weight_bytes, "batch",
+                          (json_int_t)batches[b], "positions", (json_int_t)n_ctx, "memory_seconds",
+                          e.memory_seconds, "matrix_seconds", e.matrix_seconds, "gap_seconds",
+                          e.gap_seconds, "tokens_per_second_limit", e.tokens_per_second));
         }
     if (status == VINCI_UNSUPPORTED && json_array_size(lines) > 0)
         status = VINCI_OK; /* no MXFP4: no compact */

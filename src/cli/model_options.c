@@ -56,6 +56,10 @@ const struct option_row engine_rows[] = {
     {"use-fp16", 0, NULL,
      N_("--dtype fp16: compute in float16 on an NPU; a CPU computes as always"), OPTION_FLAG,
      FIELD(use_fp16)},
+    {"npu-attention", 0, "WAY",
+     N_("on an NPU, attention in recorded steps: small operators, the fused one, or auto (the "
+        "default): fused where it works and sequences are long"),
+     OPTION_CHOICE, FIELD(npu_attention), COMPLETE_WORDS, "auto|small|fused"},
     {"mlock", 0, NULL, N_("read all weights at the start and keep them in memory"), OPTION_FLAG,
      FIELD(mlock)},
     {"cpu-level", 0, "LEVEL",
@@ -161,6 +165,7 @@ enum vinci_status loaded_model_open(struct loaded_model *loaded, const struct pr
     engine.prefix_cache_file_bytes = options->prefix_cache_file_bytes;
     engine.script = options->script;
     engine.npu_dtype = options->use_fp16 ? VINCI_NPU_F16 : (enum vinci_npu_dtype)options->dtype;
+    engine.npu_attention = (enum vinci_npu_attention)options->npu_attention;
     engine.cann = program->cann;
     engine.profile = options->profile;
     engine.lock_weights = options->mlock;

@@ -10,6 +10,7 @@ struct model_options {
     uint32_t threads, ctx;
     unsigned activations, kv; /* enum vinci_activations, enum vinci_kv_type */
     unsigned dtype;           /* enum vinci_npu_dtype */
+    unsigned npu_attention;   /* enum vinci_npu_attention */
     bool use_fp16;
     uint64_t kv_memory; /* bytes, 0: the engine's own limit */
     bool prefix_cache;

@@ -6,7 +6,8 @@
  *
  * Rows are float32 on every device's interface: x [n_tokens, n]. Weights are the `struct matrix`
  * and `struct vector` of weights.h; a device that needs them elsewhere uploads them in its create
- * function. Nothing is allocated between begin and end. */
+ * function. Nothing is allocated between begin and end. A device with a queue of its own
+ * runs_ahead: it may be given the next step before the results of the last one were waited for. */
 #ifndef VINCI_DEVICE_DEVICE_H
 #define VINCI_DEVICE_DEVICE_H
 
@@ -31,7 +32,8 @@ struct step_seq {
 /* One step: n_tokens tokens of n_seqs sequences. */
 struct step {
     size_t n_tokens;
-    const int32_t *tokens;            /* [n_tokens] */
+    const int32_t *tokens; /* [n_tokens]; NULL: token i is the best of row i of the step before,
+                              which had as many; only of a device that runs_ahead, and finds_best */
     const float *rope_cos, *rope_sin; /* [n_tokens, head_dim / 2] */
     size_t n_seqs;
     const struct step_seq *seqs; /* [n_seqs], in the order of their tokens */
@@ -120,12 +122,22 @@ struct device_ops {
                    size_t n, struct device_buffer *out);
 
     /* Finds the index of the largest element of each row of x [n_rows, n], of equals the first,
-     * n_rows <= output_rows; best_read waits and copies what was found. Only of a device that
-     * finds_best. */
+     * n_rows <= output_rows. Only of a device that finds_best. */
     void (*best_find)(struct device *device, const struct device_buffer *x, size_t n_rows,
                       size_t n);
-    void (*best_read)(struct device *device, size_t n_rows, int32_t *out);
+
+    /* Only of a device that runs_ahead, in place of buffer_read: the first n elements, or the best
+     * of n_rows, are sent to one of DEVICE_SLOTS places on the host when they are there, whatever
+     * is queued behind. receive waits for what was last sent to the slot, and copies it to that of
+     * `floats` and `best` which it is for. */
+    void (*buffer_send)(struct device *device, const struct device_buffer *buffer, size_t n,
+                        unsigned slot);
+    void (*best_send)(struct device *device, size_t n_rows, unsigned slot);
+    enum vinci_status (*receive)(struct device *device, unsigned slot, float *floats, int32_t *best,
+                                 struct vinci_error *err);
 };
+
+enum { DEVICE_SLOTS = 2 };
 
 struct device {
     const struct device_ops *ops;
@@ -138,7 +150,8 @@ struct device {
     uint32_t n_threads;
     uint32_t kv_page;     /* positions in a page of the cache */
     uint32_t output_rows; /* rows of logits that one step can hold */
-    bool finds_best;
+    bool finds_best;      /* only one that runs_ahead */
+    bool runs_ahead; /* a step may begin before the results of the one before it were received */
 };
 
 struct cpu_device_options {
@@ -156,6 +169,7 @@ enum vinci_status cpu_device_create(struct device **out, const struct cpu_device
 struct npu_device_options {
     int32_t id; /* of the device among those that the process may see */
     enum vinci_npu_dtype dtype;
+    enum vinci_npu_attention attention;
     struct vinci_cann_places cann;
     uint32_t n_threads; /* that expand weights during the upload; 0: one a core */
     struct log log;

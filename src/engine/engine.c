@@ -47,6 +47,7 @@ static enum vinci_status create_device(struct vinci_engine *engine,
     if (options->device && strcmp(options->device, "cpu") != 0) {
         struct npu_device_options npu = {npu_device_id(options->device),
                                          options->npu_dtype,
+                                         options->npu_attention,
                                          options->cann,
                                          options->n_threads,
                                          engine->log,

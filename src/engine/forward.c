@@ -30,7 +30,7 @@ struct forward {
     struct device_buffer *q, *k, *v, *attn; /* heads side by side */
     struct device_buffer *router;           /* n_experts */
     struct device_buffer *output, *logits;  /* n_hidden, n_vocab */
-    uint64_t n_bytes;
+    uint64_t n_bytes, n_begun;
 };
 
 /* ---- creation ------------------------------------------------------------------------------ */
@@ -118,6 +118,11 @@ uint64_t forward_bytes(const struct forward *forward)
     return forward->n_bytes;
 }
 
+uint64_t forward_n_begun(const struct forward *forward)
+{
+    return forward->n_begun;
+}
+
 /* ---- a step -------------------------------------------------------------------------------- */
 
 static void run_layer(struct forward *f, uint32_t layer, uint32_t layer_of_kind, size_t n)
@@ -149,28 +154,38 @@ static void run_layer(struct forward *f, uint32_t layer, uint32_t layer_of_kind,
     profile_lap(f->profile, f->device, PROFILE_EXPERTS, kind);
 }
 
-/* `recorded`: the device computes them by itself, there is only the result to read. The best are
- * found even if nobody asks: a recording of the step serves whoever does. */
-static void run_output(struct forward *f, const struct step *step, bool recorded, float *logits,
-                       int32_t *best)
+/* Logits of n of the step's outputs. The best are found even if nobody asks: a recording of the
+ * step serves whoever does. */
+static void compute_output(struct forward *f, const uint32_t *rows, size_t n)
 {
     const struct device_ops *ops = f->device->ops;
     const struct model_config *config = &f->model->config;
-    size_t n_rows = f->device->output_rows;
+    ops->gather(f->device, f->x, rows, n, f->output);
+    ops->rms_norm(f->device, f->output, &f->model->weights.output_norm, config->rms_norm_eps, n,
+                  f->output);
+    ops->linear(f->device, &f->model->weights.output, NULL, f->output, n, f->logits);
+    if (f->device->finds_best) ops->best_find(f->device, f->logits, n, config->n_vocab);
+}
+
+/* `recorded`: the device computes them by itself, there is only the result to read. */
+static void read_output(struct forward *f, const struct step *step, bool recorded, float *logits)
+{
+    size_t n_vocab = f->model->config.n_vocab, n_rows = f->device->output_rows;
     for (size_t first = 0; first < step->n_outputs; first += n_rows) {
         size_t n = step->n_outputs - first < n_rows ? step->n_outputs - first : n_rows;
-        if (!recorded) {
-            ops->gather(f->device, f->x, step->outputs + first, n, f->output);
-            ops->rms_norm(f->device, f->output, &f->model->weights.output_norm,
-                          config->rms_norm_eps, n, f->output);
-            ops->linear(f->device, &f->model->weights.output, NULL, f->output, n, f->logits);
-            if (f->device->finds_best) ops->best_find(f->device, f->logits, n, config->n_vocab);
-        }
-        if (best) ops->best_read(f->device, n, best + first);
-        else
-            ops->buffer_read(f->device, f->logits, 0, n * config->n_vocab,
-                             logits + first * config->n_vocab);
+        if (!recorded) compute_output(f, step->outputs + first, n);
+        f->device->ops->buffer_read(f->device, f->logits, 0, n * n_vocab, logits + first * n_vocab);
     }
+}
+
+static void send_output(struct forward *f, const struct step *step, bool recorded, bool best,
+                        unsigned slot)
+{
+    size_t n = step->n_outputs;
+    if (n == 0) return;
+    if (!recorded) compute_output(f, step->outputs, n);
+    if (best) f->device->ops->best_send(f->device, n, slot);
+    else f->device->ops->buffer_send(f->device, f->logits, n * f->model->config.n_vocab, slot);
 }
 
 static void run_layers(struct forward *f, const struct step *step)
@@ -191,16 +206,17 @@ static struct step describe(struct forward *f, const struct forward_seq *seqs, u
     uint32_t n = 0;
     for (uint32_t s = 0; s < n_seqs; s++) {
         const struct kv_seq *kv = seqs[s].kv;
-        f->seqs[s] = (struct step_seq){n, seqs[s].n_tokens, kv->n_positions, kv->full_pages,
-                                       kv->window_pages};
+        uint32_t position = kv->n_positions + seqs[s].n_ahead;
+        f->seqs[s] =
+            (struct step_seq){n, seqs[s].n_tokens, position, kv->full_pages, kv->window_pages};
         for (uint32_t i = 0; i < seqs[s].n_tokens; i++, n++) {
-            f->tokens[n] = seqs[s].tokens[i];
-            rope_table(&f->rope, kv->n_positions + i, f->rope_cos + (size_t)n * f->rope.half,
+            if (seqs[s].tokens) f->tokens[n] = seqs[s].tokens[i];
+            rope_table(&f->rope, position + i, f->rope_cos + (size_t)n * f->rope.half,
                        f->rope_sin + (size_t)n * f->rope.half);
         }
     }
-    return (struct step){n,      f->tokens, f->rope_cos, f->rope_sin,
-                         n_seqs, f->seqs,   n_outputs,   outputs};
+    const int32_t *tokens = seqs[0].tokens ? f->tokens : NULL;
+    return (struct step){n, tokens, f->rope_cos, f->rope_sin, n_seqs, f->seqs, n_outputs, outputs};
 }
 
 static enum vinci_status check(const struct forward *f, const struct forward_seq *seqs,
@@ -213,46 +229,65 @@ static enum vinci_status check(const struct forward *f, const struct forward_seq
                     "a step: expected 1 to %u tokens of 1 to %u sequences, got %llu of %u",
                     f->limits.n_batch, f->limits.n_seqs, (unsigned long long)n_tokens, n_seqs);
     for (uint32_t s = 0; s < n_seqs; s++)
-        for (uint32_t i = 0; i < seqs[s].n_tokens; i++)
+        for (uint32_t i = 0; seqs[s].tokens && i < seqs[s].n_tokens; i++)
             if (seqs[s].tokens[i] < 0 || (uint32_t)seqs[s].tokens[i] >= f->model->config.n_vocab)
                 return fail(err, VINCI_LIMIT, "token id: expected 0 to %u, got %d",
                             f->model->config.n_vocab - 1, seqs[s].tokens[i]);
     return model_check_files(f->model, err);
 }
 
-/* One of logits and best. */
+/* `slot` NULL: the results are waited for and read. */
 static enum vinci_status run_step(struct forward *forward, const struct forward_seq *seqs,
                                   uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
-                                  float *logits, int32_t *best, struct vinci_error *err)
+                                  const struct forward_output *out, const unsigned *slot,
+                                  struct vinci_error *err)
 {
     struct device *device = forward->device;
     enum vinci_status status = check(forward, seqs, n_seqs, err);
     for (uint32_t s = 0; s < n_seqs && status == VINCI_OK; s++)
-        status = kv_seq_reserve(seqs[s].kv, forward->cache, seqs[s].n_tokens, err);
+        status =
+            kv_seq_reserve(seqs[s].kv, forward->cache, seqs[s].n_ahead + seqs[s].n_tokens, err);
     if (status != VINCI_OK) return status;
 
     struct step step = describe(forward, seqs, n_seqs, outputs, n_outputs);
+    forward->n_begun++;
     bool recorded = !device->ops->begin(device, &step);
     profile_start(forward->profile, device);
     if (!recorded) run_layers(forward, &step);
-    run_output(forward, &step, recorded, logits, best);
+    if (slot) send_output(forward, &step, recorded, out->best != NULL, *slot);
+    else read_output(forward, &step, recorded, out->logits);
     if (n_outputs) profile_lap(forward->profile, device, PROFILE_OUTPUT, PROFILE_OUTSIDE);
-    status = device->ops->end(device, err);
-    if (status != VINCI_OK) return status;
-    for (uint32_t s = 0; s < n_seqs; s++) kv_seq_advance(seqs[s].kv, seqs[s].n_tokens);
-    return VINCI_OK;
+    return device->ops->end(device, err);
 }
 
 enum vinci_status forward_step(struct forward *forward, const struct forward_seq *seqs,
                                uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
                                float *logits, struct vinci_error *err)
 {
-    return run_step(forward, seqs, n_seqs, outputs, n_outputs, logits, NULL, err);
+    const struct forward_output out = {.logits = logits};
+    enum vinci_status status = run_step(forward, seqs, n_seqs, outputs, n_outputs, &out, NULL, err);
+    for (uint32_t s = 0; s < n_seqs && status == VINCI_OK; s++)
+        kv_seq_advance(seqs[s].kv, seqs[s].n_tokens);
+    return status;
 }
 
-enum vinci_status forward_step_best(struct forward *forward, const struct forward_seq *seqs,
-                                    uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
-                                    int32_t *best, struct vinci_error *err)
+enum vinci_status forward_start(struct forward *forward, const struct forward_seq *seqs,
+                                uint32_t n_seqs, const uint32_t *outputs, size_t n_outputs,
+                                const struct forward_output *out, unsigned slot,
+                                struct vinci_error *err)
 {
-    return run_step(forward, seqs, n_seqs, outputs, n_outputs, NULL, best, err);
+    return run_step(forward, seqs, n_seqs, outputs, n_outputs, out,
+                    forward->device->runs_ahead ? &slot : NULL, err);
+}
+
+enum vinci_status forward_finish(struct forward *forward, size_t n_outputs,
+                                 const struct forward_output *out, unsigned slot,
+                                 struct vinci_error *err)
+{
+    struct device *device = forward->device;
+    if (!device->runs_ahead || n_outputs == 0) return VINCI_OK;
+    profile_start(forward->profile, device);
+    enum vinci_status status = device->ops->receive(device, slot, out->logits, out->best, err);
+    profile_lap(forward->profile, device, PROFILE_OUTPUT, PROFILE_OUTSIDE);
+    return status;
 }

@@ -166,16 +166,21 @@ static bool is_stop_token(const struct vinci_request *request, int32_t token)
     return false;
 }
 
-/* Why the request ends with this token, NONE if it goes on. */
-static enum vinci_finish finish_after(const struct vinci_request *request, int32_t token,
-                                      const struct stop_text *shown)
+/* Why the request ends with its newest token, NONE if it goes on. */
+static enum vinci_finish finish_after(const struct vinci_request *request, int32_t token)
 {
     size_t max = request->options.max_new_tokens;
-    if (is_stop_token(request, token) || shown->match >= 0) return VINCI_FINISH_STOP;
+    if (is_stop_token(request, token)) return VINCI_FINISH_STOP;
     if (max && request->n_tokens >= max) return VINCI_FINISH_LENGTH;
-    if (request->options.n_prompt + request->n_tokens > request->engine->limits.n_ctx)
-        return VINCI_FINISH_CONTEXT;
+    if (request_n_known(request) > request->engine->limits.n_ctx) return VINCI_FINISH_CONTEXT;
     return VINCI_FINISH_NONE;
+}
+
+bool request_goes_on(const struct vinci_request *request)
+{
+    size_t max = request->options.max_new_tokens;
+    return (!max || request->n_tokens + 1 < max) &&
+           request_n_known(request) < request->engine->limits.n_ctx;
 }
 
 /* Adds what the token makes showable to `text`; with `last`, also everything that was held back. */
@@ -198,9 +203,7 @@ static enum vinci_status show_bytes(struct vinci_request *request, const char *b
     return status;
 }
 
-/* `done`: the constraint lets nothing follow. */
-static enum vinci_status show_token(struct vinci_request *request, int32_t token, bool done,
-                                    struct buf *text, enum vinci_finish *finish,
+static enum vinci_status show_token(struct vinci_request *request, int32_t token, struct buf *text,
                                     struct vinci_error *err)
 {
     const struct vinci_tokenizer *tokenizer = request->options.tokenizer;
@@ -211,8 +214,8 @@ static enum vinci_status show_token(struct vinci_request *request, int32_t token
     if (tokenizer && !vinci_token_is_special(tokenizer, token) && !is_stop_token(request, token))
         bytes = vinci_token_bytes(tokenizer, token, &n);
     if (bytes) status = show_bytes(request, bytes, n, false, text, &shown, err);
-    *finish = done ? VINCI_FINISH_STOP : finish_after(request, token, &shown);
-    if (status == VINCI_OK && *finish != VINCI_FINISH_NONE && shown.match < 0)
+    if (shown.match >= 0) request->finish = VINCI_FINISH_STOP;
+    else if (status == VINCI_OK && request->finish != VINCI_FINISH_NONE)
         status = show_bytes(request, "", 0, true, text, &shown, err);
     return status;
 }
@@ -255,21 +258,19 @@ bool request_takes_best(const struct vinci_request *request)
     return !request->scripted && !request->constraint && sampler_is_greedy(request->sampler);
 }
 
-void request_next_token(struct vinci_request *request, const float *logits, int32_t best)
+void request_draw(struct vinci_request *request, const float *logits, int32_t best)
 {
     struct vinci_error err = {0};
-    struct buf text = {0};
     int32_t token = best;
-    float logprob = 0;
-    enum vinci_finish finish = VINCI_FINISH_NONE;
     bool done = false;
-    size_t index = request->n_tokens;
 
-    if (logits && choose_token(request, logits, &token, &logprob, &done, &err) != VINCI_OK) {
+    request->logprob = 0;
+    if (logits &&
+        choose_token(request, logits, &token, &request->logprob, &done, &err) != VINCI_OK) {
         request_fail(request, &err);
         return;
     }
-    if (index == 0) {
+    if (request->n_tokens == 0) {
         request->time_first_token = seconds_now();
         request->result.prefill_seconds = request->time_first_token - request->time_started;
     }
@@ -279,25 +280,34 @@ void request_next_token(struct vinci_request *request, const float *logits, int3
         return;
     }
     sampler_accept(request->sampler, token, false);
-    if (show_token(request, token, done, &text, &finish, &err) != VINCI_OK) {
+    request->unreported = true;
+    request->finish = done ? VINCI_FINISH_STOP : finish_after(request, token);
+    atomic_store(&request->state, request->finish ? REQUEST_ENDING : REQUEST_DECODE);
+}
+
+void request_report(struct vinci_request *request)
+{
+    struct vinci_error err = {0};
+    struct buf text = {0};
+    struct vinci_token_event event = {
+        .token = request->all[request_n_known(request) - 1],
+        .index = request->n_tokens - 1,
+        .logprob = request->logprob,
+    };
+    request->unreported = false;
+    if (show_token(request, event.token, &text, &err) != VINCI_OK) {
         request_fail(request, &err);
         buf_free(&text);
         return;
     }
-    struct vinci_token_event event = {
-        .token = token,
-        .index = index,
-        .text = text.data ? text.data : "",
-        .n_text = text.size,
-        .logprob = logprob,
-        .last = finish != VINCI_FINISH_NONE,
-    };
+    event.text = text.data ? text.data : "";
+    event.n_text = text.size;
+    event.last = request->finish != VINCI_FINISH_NONE;
     event.top = sampler_top_logprobs(request->sampler, &event.n_top);
     bool go_on =
         !request->options.on_token || request->options.on_token(request->options.user, &event);
-    if (finish == VINCI_FINISH_NONE && !go_on) finish = VINCI_FINISH_CANCELLED;
-    if (finish != VINCI_FINISH_NONE) request_finish(request, finish);
-    else atomic_store(&request->state, REQUEST_DECODE);
+    if (event.last) request_finish(request, request->finish);
+    else if (!go_on) request_finish(request, VINCI_FINISH_CANCELLED);
     buf_free(&text);
 }
 

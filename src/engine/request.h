@@ -15,6 +15,7 @@ enum request_state {
     REQUEST_PREFILL, /* the session holds a part of what is known; with tokens that were generated
                         before the request had to give its memory back */
     REQUEST_DECODE,  /* the last token is to be appended next */
+    REQUEST_ENDING,  /* the last token was drawn, and is not reported yet */
     REQUEST_DONE
 };
 
@@ -40,6 +41,10 @@ struct vinci_request {
     struct vinci_request_result result;
     struct share *share; /* of its fair_key, while it is in the scheduler's list */
     uint64_t step;       /* the last one that it took part in */
+    bool unreported;     /* the token that was drawn last is */
+    float logprob;       /* of it */
+    enum vinci_finish
+        finish; /* why the request ends with it, as far as is known without its text */
     double time_submitted, time_started, time_first_token;
     struct vinci_request *next; /* in the scheduler's list */
 };
@@ -56,11 +61,19 @@ enum vinci_status request_create(struct vinci_request **out, struct vinci_engine
                                  struct vinci_error *err);
 void request_destroy(struct vinci_request *request);
 
-/* Draws the next token from logits [n_vocab], reports it, and ends the request where it should. */
-void request_next_token(struct vinci_request *request, const float *logits, int32_t best);
+/* Draws the next token from logits [n_vocab] (NULL: it is `best`): REQUEST_DECODE or _ENDING
+ * afterwards. */
+void request_draw(struct vinci_request *request, const float *logits, int32_t best);
 
-/* request_next_token wants no logits: NULL, and the token with the largest of them in `best`. */
+/* Reports the token that was drawn last, and ends the request where it should. */
+void request_report(struct vinci_request *request);
+
+/* request_draw wants no logits: NULL, and the token with the largest of them in `best`. */
 bool request_takes_best(const struct vinci_request *request);
+
+/* One more token will be drawn even after the next, unless that one ends the request by what it
+ * is. */
+bool request_goes_on(const struct vinci_request *request);
 
 /* Ends the request and gives a borrowed session back. */
 void request_finish(struct vinci_request *request, enum vinci_finish finish);

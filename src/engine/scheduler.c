@@ -8,6 +8,14 @@
  * as part of its prompt. A paused request has no place: it keeps its pages as long as nobody needs
  * them. None of this shows in what is generated: that is the numeric contract.
  *
+ * On a device that runs ahead, the host works while it computes: a step's tokens are drawn, the
+ * next step is started, and only then are the tokens reported (text, callbacks). And where the
+ * device itself finds every token of a step, the next one, of the same requests, is started even
+ * before its result is read (follow). What was started for a request that ends, is cancelled or
+ * paused meanwhile is superfluous: its row is left out when the step is collected, and its sequence
+ * has not grown, so nothing must be undone. Pages that were given back may still be written to by a
+ * step that is under way; whoever gets them next writes later, for the device keeps the order.
+ *
  * Two locks: `step` is held through a step, `list` while the list changes, so that requests can be
  * submitted and cancelled from callbacks. */
 #include "engine/scheduler.h"
@@ -25,6 +33,27 @@ struct share {
     double n_tokens;
 };
 
+/* One request's part in a step. */
+struct part {
+    struct vinci_request *request; /* NULL: superfluous, or closed since */
+    uint32_t n_tokens;
+    bool draws; /* its last row's logits are an output */
+};
+
+/* A step from its start until its results are there. */
+struct flight {
+    struct part *parts;   /* [n_seqs] */
+    uint32_t n, n_tokens; /* n 0: none */
+    uint32_t n_decode;    /* of n_tokens */
+    uint32_t n_outputs;
+    bool takes_best; /* nobody needs the logits */
+    unsigned slot;
+    uint64_t number; /* of forward_n_begun */
+    double time_started;
+    enum vinci_status status; /* of the start */
+    struct vinci_error err;
+};
+
 struct scheduler {
     struct vinci_engine *engine;
     pthread_mutex_t step, list;
@@ -32,17 +61,14 @@ struct scheduler {
     struct share *shares;
     struct vinci_engine_info info; /* the counts; the rest as it was after the last step */
 
-    /* This step: one entry a sequence. */
-    struct vinci_request **requests; /* [n_seqs] */
-    struct forward_seq *seqs;        /* [n_seqs] */
-    uint32_t *outputs;               /* [n_seqs] rows of the step whose logits are needed */
-    struct vinci_request **drawing;  /* [n_seqs] the requests they belong to */
-    float *logits;                   /* [n_seqs, n_vocab] */
-    int32_t *best;                   /* [n_seqs]: in their place, where nobody needs them */
-    bool take_best;
-    uint32_t n_seqs, n_tokens, n_outputs;
-    uint64_t n_steps;
-    uint32_t n_decode; /* of n_tokens */
+    struct flight flights[DEVICE_SLOTS];
+    struct flight *now, *next; /* of these: the step that is collected first, and the other */
+    struct forward_seq *seqs;  /* [n_seqs], of the step that is started */
+    uint32_t *outputs;         /* [n_seqs] its rows whose logits are needed */
+    float *logits;             /* [n_seqs, n_vocab], of the step that is collected */
+    int32_t *best;             /* [n_seqs]: in their place, where nobody needs them */
+    uint64_t n_steps;          /* planned */
+    double time_collected;
     struct chunk chunk;
 };
 
@@ -57,13 +83,19 @@ enum vinci_status scheduler_create(struct scheduler **out, struct vinci_engine *
     s->last = &s->first;
     pthread_mutex_init(&s->step, NULL);
     pthread_mutex_init(&s->list, NULL);
-    s->requests = array_new(n, sizeof(struct vinci_request *));
     s->seqs = array_new(n, sizeof *s->seqs);
     s->outputs = array_new(n, sizeof *s->outputs);
-    s->drawing = array_new(n, sizeof(struct vinci_request *));
     s->logits = array_new(n * n_vocab, sizeof *s->logits);
     s->best = array_new(n, sizeof *s->best);
-    if (!s->best || !s->requests || !s->seqs || !s->outputs || !s->drawing || !s->logits) {
+    bool enough = s->seqs && s->outputs && s->logits && s->best;
+    for (unsigned i = 0; i < DEVICE_SLOTS; i++) {
+        s->flights[i].slot = i;
+        s->flights[i].parts = array_new(n, sizeof *s->flights[i].parts);
+        enough = enough && s->flights[i].parts;
+    }
+    s->now = &s->flights[0];
+    s->next = &s->flights[1];
+    if (!enough) {
         scheduler_destroy(s);
         return fail_memory(err, n * n_vocab * sizeof(float), "the logits of a step");
     }
@@ -76,10 +108,9 @@ void scheduler_destroy(struct scheduler *s)
     if (!s) return;
     pthread_mutex_destroy(&s->step);
     pthread_mutex_destroy(&s->list);
-    free(s->requests);
+    for (unsigned i = 0; i < DEVICE_SLOTS; i++) free(s->flights[i].parts);
     free(s->seqs);
     free(s->outputs);
-    free(s->drawing);
     free(s->logits);
     free(s->best);
     free(s);
@@ -127,6 +158,13 @@ enum vinci_status scheduler_add(struct scheduler *s, struct vinci_request *reque
     return request->share ? VINCI_OK : fail_memory(err, sizeof(struct share), "a request");
 }
 
+/* Whatever the step computes for the request is superfluous. */
+static void leave(struct flight *flight, const struct vinci_request *request)
+{
+    for (uint32_t i = 0; i < flight->n; i++)
+        if (flight->parts[i].request == request) flight->parts[i].request = NULL;
+}
+
 /* Takes finished requests (or `only`) out of the list; they belong to whoever submitted them. */
 static size_t sweep(struct scheduler *s, const struct vinci_request *only)
 {
@@ -151,6 +189,7 @@ void scheduler_remove(struct scheduler *s, struct vinci_request *request)
     pthread_mutex_lock(&s->list);
     sweep(s, request);
     pthread_mutex_unlock(&s->list);
+    for (unsigned i = 0; i < DEVICE_SLOTS; i++) leave(&s->flights[i], request);
     pthread_mutex_unlock(&s->step);
 }
 
@@ -215,47 +254,57 @@ static bool evict(struct scheduler *s)
 
 /* ---- one step ------------------------------------------------------------------------------ */
 
+static void clear(struct flight *flight)
+{
+    flight->n = flight->n_tokens = flight->n_decode = flight->n_outputs = 0;
+}
+
+/* tokens NULL: the one that the step before finds. */
+static void put(struct scheduler *s, struct flight *flight, struct vinci_request *request,
+                const int32_t *tokens, size_t n, bool draws)
+{
+    uint32_t n_ahead = tokens ? 0 : 1;
+    s->seqs[flight->n] = (struct forward_seq){request->session->kv, tokens, (uint32_t)n, n_ahead};
+    flight->parts[flight->n++] = (struct part){request, (uint32_t)n, draws};
+    flight->n_tokens += (uint32_t)n;
+    request->step = s->n_steps;
+    request->share->n_tokens += (double)n;
+    if (draws) s->outputs[flight->n_outputs++] = flight->n_tokens - 1;
+}
+
 /* Reserves the request's next n tokens and puts them into the step; false if it must wait. */
-static bool add(struct scheduler *s, struct vinci_request *request, const int32_t *tokens, size_t n,
-                bool draws)
+static bool add(struct scheduler *s, struct flight *flight, struct vinci_request *request,
+                const int32_t *tokens, size_t n, bool draws)
 {
     struct vinci_error err = {0};
     struct vinci_session *session = request->session;
     enum vinci_status status;
+    request->step = s->n_steps;
     do status = kv_seq_reserve(session->kv, s->engine->cache, (uint32_t)n, &err);
     while (status == VINCI_NO_MEMORY && (evict(s) || preempt(s, request)));
     if (status == VINCI_NO_MEMORY && count_running(s) > 1) return false; /* they will give back */
     if (status == VINCI_OK) status = session_reserve(session, n, &err);
+    if (status != VINCI_OK && request->unreported) return true; /* it ends behind its token */
     if (status == VINCI_LIMIT) request_finish(request, VINCI_FINISH_CONTEXT);
     else if (status != VINCI_OK) request_fail(request, &err);
-    if (status != VINCI_OK) return true;
-
-    s->seqs[s->n_seqs] = (struct forward_seq){session->kv, tokens, (uint32_t)n};
-    s->requests[s->n_seqs++] = request;
-    s->n_tokens += (uint32_t)n;
-    request->step = s->n_steps;
-    request->share->n_tokens += (double)n;
-    if (draws) {
-        s->outputs[s->n_outputs] = s->n_tokens - 1;
-        s->drawing[s->n_outputs++] = request;
-    }
+    else put(s, flight, request, tokens, n, draws);
     return true;
 }
 
-/* Prompt tokens that this step still takes. */
-static uint32_t prompt_room(const struct scheduler *s)
+/* Prompt tokens that the step still takes. */
+static uint32_t prompt_room(const struct scheduler *s, const struct flight *flight)
 {
-    uint32_t room = chunk_room(&s->chunk, s->n_decode, s->engine->limits.n_batch);
-    return room - (s->n_tokens - s->n_decode);
+    uint32_t room = chunk_room(&s->chunk, flight->n_decode, s->engine->limits.n_batch);
+    return room - (flight->n_tokens - flight->n_decode);
 }
 
-static bool add_prompt(struct scheduler *s, struct vinci_request *request)
+static bool add_prompt(struct scheduler *s, struct flight *flight, struct vinci_request *request)
 {
     size_t done = request->session->kv->n_positions, n = request_n_known(request) - done;
-    size_t room = prompt_room(s);
+    size_t room = prompt_room(s, flight);
     bool whole = n <= room;
-    if (room == 0 || s->n_seqs == s->engine->limits.n_seqs) return false;
-    return add(s, request, request->all + done, whole ? n : room, whole);
+    if (room == 0 || flight->n == s->engine->limits.n_seqs) return false;
+    return add(s, flight, request, request->all + done, whole ? n : room, whole);
 }
 
 /* Takes up what is known already; false if the rest of the prompt finds no room now. */
@@ -284,12 +333,23 @@ static bool start(struct scheduler *s, struct vinci_request *request, uint32_t n
     return true;
 }
 
+static bool is_cancelled(const struct vinci_request *request)
+{
+    return atomic_load(&request->cancelled);
+}
+
+/* What may be in a step: held back are also those that will end before the next call's. */
+static bool is_wanted(const struct vinci_request *request)
+{
+    return !is_paused(request) && !is_cancelled(request);
+}
+
 /* The next of the requests in this state that has no part in the step yet. */
 static struct vinci_request *choose(struct scheduler *s, enum request_state state)
 {
     struct vinci_request *best = NULL;
     for (struct vinci_request *r = s->first; r; r = r->next) {
-        if (r->state != state || r->step == s->n_steps || is_paused(r)) continue;
+        if (r->state != state || r->step == s->n_steps || !is_wanted(r)) continue;
         if (!best || r->options.priority > best->options.priority ||
             (r->options.priority == best->options.priority && state == REQUEST_QUEUED &&
              r->share->n_tokens < best->share->n_tokens))
@@ -298,32 +358,56 @@ static struct vinci_request *choose(struct scheduler *s, enum request_state stat
     return best;
 }
 
-static void end_cancelled(struct scheduler *s)
-{
-    for (struct vinci_request *request = s->first; request; request = request->next)
-        if (!vinci_request_done(request) && atomic_load(&request->cancelled))
-            request_finish(request, VINCI_FINISH_CANCELLED);
-}
-
 /* Decode tokens first: nobody who is generating waits for a prompt. Then prompts that were begun,
  * then new ones. */
-static void plan(struct scheduler *s)
+static void plan(struct scheduler *s, struct flight *flight)
 {
     struct vinci_request *request;
-    s->n_seqs = s->n_tokens = s->n_outputs = 0;
+    uint32_t n_seqs = s->engine->limits.n_seqs;
+    clear(flight);
     s->n_steps++;
-    end_cancelled(s);
-    for (request = s->first; request && s->n_seqs < s->engine->limits.n_seqs;
-         request = request->next)
-        if (request->state == REQUEST_DECODE && !is_paused(request))
-            add(s, request, request->all + request_n_known(request) - 1, 1, true);
-    s->n_decode = s->n_tokens;
+    for (request = s->first; request && flight->n < n_seqs; request = request->next)
+        if (request->state == REQUEST_DECODE && is_wanted(request))
+            add(s, flight, request, request->all + request_n_known(request) - 1, 1, true);
+    flight->n_decode = flight->n_tokens;
     while ((request = choose(s, REQUEST_PREFILL)))
-        if (!add_prompt(s, request)) break;
-    for (uint32_t n = count_running(s); n < s->engine->limits.n_seqs && prompt_room(s); n++) {
+        if (!add_prompt(s, flight, request)) break;
+    for (uint32_t n = count_running(s); n < n_seqs && prompt_room(s, flight); n++) {
         request = choose(s, REQUEST_QUEUED);
-        if (!request || !start(s, request, n) || !add_prompt(s, request)) break;
+        if (!request || !start(s, request, n) || !add_prompt(s, flight, request)) break;
     }
+    flight->takes_best = s->engine->device->finds_best && flight->n_outputs > 0;
+    for (uint32_t i = 0; i < flight->n; i++)
+        if (flight->parts[i].draws)
+            flight->takes_best = flight->takes_best && request_takes_best(flight->parts[i].request);
+}
+
+/* Plans the step behind one whose result is not there yet: of the same requests, if all of them go
+ * on for sure unless their token itself ends them, and if nobody else could take part. */
+static void follow(struct scheduler *s, const struct flight *before, struct flight *flight)
+{
+    struct kv_cache *cache = s->engine->cache;
+    clear(flight);
+    if (!before->takes_best || before->n_outputs != before->n || before->status != VINCI_OK ||
+        before->number != forward_n_begun(s->engine->forward))
+        return;
+    for (uint32_t i = 0; i < before->n; i++) {
+        struct vinci_request *request = before->parts[i].request;
+        if (!request || request->state != REQUEST_DECODE || !is_wanted(request) ||
+            !request_goes_on(request) ||
+            kv_seq_reserve(request->session->kv, cache, 2, NULL) != VINCI_OK ||
+            session_reserve(request->session, 2, NULL) != VINCI_OK)
+            return;
+    }
+    s->n_steps++;
+    for (uint32_t i = 0; i < before->n; i++) before->parts[i].request->step = s->n_steps;
+    if (choose(s, REQUEST_PREFILL) || choose(s, REQUEST_DECODE) ||
+        (count_running(s) < s->engine->limits.n_seqs && choose(s, REQUEST_QUEUED)))
+        return;
+    for (uint32_t i = 0; i < before->n; i++)
+        put(s, flight, before->parts[i].request, NULL, 1, true);
+    flight->n_decode = flight->n_tokens;
+    flight->takes_best = true;
 }
 
 /* Positions of the sequence that others may begin with: at every PREFIX_STEP, and its end if
@@ -351,39 +435,108 @@ static void release_pages(struct scheduler *s)
     }
 }
 
-static void fail_all(struct scheduler *s, const struct vinci_error *err)
+static struct forward_output output_of(struct scheduler *s, const struct flight *flight)
 {
-    for (uint32_t i = 0; i < s->n_seqs; i++) request_fail(s->requests[i], err);
+    return flight->takes_best ? (struct forward_output){.best = s->best}
+                              : (struct forward_output){.logits = s->logits};
 }
 
-static enum vinci_status forward(struct scheduler *s, struct vinci_error *err)
+/* What fails here is the step's status when it is collected. */
+static void begin(struct scheduler *s, struct flight *flight)
 {
-    s->take_best = s->engine->device->finds_best && s->n_outputs > 0;
-    for (uint32_t i = 0; i < s->n_outputs; i++)
-        s->take_best = s->take_best && request_takes_best(s->drawing[i]);
-    if (s->take_best)
-        return forward_step_best(s->engine->forward, s->seqs, s->n_seqs, s->outputs, s->n_outputs,
-                                 s->best, err);
-    return forward_step(s->engine->forward, s->seqs, s->n_seqs, s->outputs, s->n_outputs, s->logits,
-                        err);
+    struct forward_output out = output_of(s, flight);
+    if (flight->n == 0) return;
+    flight->time_started = seconds_now();
+    flight->status = forward_start(s->engine->forward, s->seqs, flight->n, s->outputs,
+                                   flight->n_outputs, &out, flight->slot, &flight->err);
+    flight->number = forward_n_begun(s->engine->forward);
 }
 
-static enum vinci_status run(struct scheduler *s, struct vinci_error *err)
+/* The request's part is superfluous: it has ended; or it is held, then the step is taken again. */
+static bool is_unwanted(const struct part *part)
 {
-    if (s->n_seqs == 0) return VINCI_OK;
-    double start = seconds_now();
-    enum vinci_status status = forward(s, err);
-    chunk_note(&s->chunk, s->n_decode, s->n_tokens - s->n_decode, seconds_now() - start);
-    for (uint32_t i = 0; i < s->n_seqs && status == VINCI_OK; i++) {
-        struct vinci_session *session = s->requests[i]->session;
-        uint32_t n = session->kv->n_positions, n_new = s->seqs[i].n_tokens;
-        bool is_prompt_end = n == s->requests[i]->options.n_prompt;
-        session_note(session, s->seqs[i].tokens, n_new);
-        if (is_prompt_end) session_checkpoint(session);
-        keep_prefixes(s, session, n - n_new, is_prompt_end);
-        kv_seq_trim(session->kv, s->engine->cache);
+    return !part->request || vinci_request_done(part->request) ||
+           (part->draws && is_paused(part->request));
+}
+
+static void grow(struct scheduler *s, const struct part *part)
+{
+    const struct vinci_request *request = part->request;
+    struct vinci_session *session = request->session;
+    uint32_t n_before = session->kv->n_positions, n = n_before + part->n_tokens;
+    bool is_prompt_end = n == request->options.n_prompt;
+    kv_seq_advance(session->kv, part->n_tokens);
+    session_note(session, request->all + n_before, part->n_tokens);
+    if (is_prompt_end) session_checkpoint(session);
+    keep_prefixes(s, session, n_before, is_prompt_end);
+    kv_seq_trim(session->kv, s->engine->cache);
+}
+
+/* Waits for the step's results; whoever has a part in it has grown by it, or failed. */
+static enum vinci_status collect(struct scheduler *s, struct flight *flight,
+                                 struct vinci_error *err)
+{
+    struct forward_output out = output_of(s, flight);
+    enum vinci_status status = flight->status;
+    if (flight->n == 0) return VINCI_OK;
+    if (status != VINCI_OK) *err = flight->err;
+    else status = forward_finish(s->engine->forward, flight->n_outputs, &out, flight->slot, err);
+    double now = seconds_now(), from = flight->time_started;
+    if (from < s->time_collected) from = s->time_collected; /* it waited for the step before it */
+    chunk_note(&s->chunk, flight->n_decode, flight->n_tokens - flight->n_decode, now - from);
+    s->time_collected = now;
+    for (uint32_t i = 0; i < flight->n; i++) {
+        struct part *part = &flight->parts[i];
+        if (is_unwanted(part)) {
+            leave(s->next, part->request); /* which began with this step's token */
+            part->request = NULL;
+        } else if (status == VINCI_OK) {
+            grow(s, part);
+        } else {
+            request_fail(part->request, err);
+        }
     }
     return status;
+}
+
+/* Returns how many tokens. */
+static uint32_t draw(struct scheduler *s, const struct flight *flight)
+{
+    size_t n_vocab = s->engine->model->config.n_vocab, row = 0;
+    uint32_t n_drawn = 0;
+    for (uint32_t i = 0; i < flight->n; i++) {
+        const struct part *part = &flight->parts[i];
+        if (!part->draws) continue;
+        if (part->request) {
+            request_draw(part->request, flight->takes_best ? NULL : s->logits + row * n_vocab,
+                         flight->takes_best ? s->best[row] : 0);
+            profile_lap(&s->engine->profile, s->engine->device, PROFILE_SAMPLE, PROFILE_OUTSIDE);
+            n_drawn++;
+        }
+        row++;
+    }
+    return n_drawn;
+}
+
+/* Nothing is held: who is called may submit, cancel and pause. */
+static void report(const struct flight *flight)
+{
+    for (uint32_t i = 0; i < flight->n; i++) {
+        const struct part *part = &flight->parts[i];
+        if (part->draws && part->request && !vinci_request_done(part->request))
+            request_report(part->request);
+    }
+}
+
+/* A step that was started for requests that have all ended since is forgotten. */
+static void forget_unwanted(struct flight *flight)
+{
+    bool wanted = false;
+    for (uint32_t i = 0; i < flight->n; i++) {
+        const struct vinci_request *request = flight->parts[i].request;
+        wanted = wanted || (request && !vinci_request_done(request));
+    }
+    if (!wanted) clear(flight);
 }
 
 /* The engine's lock is held, and the list's. */
@@ -404,7 +557,7 @@ void scheduler_info(struct scheduler *s, struct vinci_engine_info *info)
     *info = s->info;
     for (const struct vinci_request *r = s->first; r; r = r->next) {
         enum request_state state = atomic_load(&r->state);
-        bool begun = state == REQUEST_PREFILL || state == REQUEST_DECODE;
+        bool begun = state != REQUEST_QUEUED && state != REQUEST_DONE;
         info->n_running += begun && !is_paused(r);
         info->n_paused += begun && is_paused(r);
         info->n_waiting += state == REQUEST_QUEUED;
@@ -413,38 +566,65 @@ void scheduler_info(struct scheduler *s, struct vinci_engine_info *info)
     if (idle) pthread_mutex_unlock(&s->engine->lock);
 }
 
+static void end_cancelled(struct scheduler *s)
+{
+    pthread_mutex_lock(&s->list);
+    for (struct vinci_request *request = s->first; request; request = request->next)
+        if (!vinci_request_done(request) && is_cancelled(request))
+            request_finish(request, VINCI_FINISH_CANCELLED);
+    pthread_mutex_unlock(&s->list);
+}
+
+/* Plans and starts the step that is next after `before`, NULL: after all that are collected. */
+static void launch(struct scheduler *s, const struct flight *before, struct flight *flight)
+{
+    pthread_mutex_lock(&s->list);
+    if (before) follow(s, before, flight);
+    else plan(s, flight);
+    pthread_mutex_unlock(&s->list);
+    begin(s, flight);
+}
+
 enum vinci_status vinci_engine_step(struct vinci_engine *engine, size_t *n_active,
                                     struct vinci_error *err)
 {
     struct scheduler *s = engine->scheduler;
-    size_t n_vocab = engine->model->config.n_vocab;
     struct vinci_error step_err = {0};
+    bool ahead = engine->device->runs_ahead;
+    uint32_t n_drawn = 0;
 
     pthread_mutex_lock(&s->step);
+    struct flight *now = s->now, *next = s->next;
     pthread_mutex_lock(&engine->lock);
-    pthread_mutex_lock(&s->list);
-    plan(s);
-    pthread_mutex_unlock(&s->list);
-    enum vinci_status status = run(s, &step_err);
+    end_cancelled(s);
+    if (now->n == 0) launch(s, NULL, now);
+    if (ahead) launch(s, now, next);
+    enum vinci_status status = collect(s, now, &step_err);
     pthread_mutex_unlock(&engine->lock);
 
-    if (status != VINCI_OK) fail_all(s, &step_err);
-    else
-        for (uint32_t i = 0; i < s->n_outputs; i++) {
-            request_next_token(s->drawing[i], s->take_best ? NULL : s->logits + i * n_vocab,
-                               s->take_best ? s->best[i] : 0);
-            profile_lap(&engine->profile, engine->device, PROFILE_SAMPLE, PROFILE_OUTSIDE);
+    if (status == VINCI_OK) {
+        n_drawn = draw(s, now);
+        if (ahead && next->n == 0) {
+            pthread_mutex_lock(&engine->lock);
+            launch(s, NULL, next);
+            pthread_mutex_unlock(&engine->lock);
         }
+        report(now);
+    }
 
     pthread_mutex_lock(&engine->lock);
     pthread_mutex_lock(&s->list);
-    s->info.n_steps = s->n_steps;
-    s->info.n_generated_tokens += status == VINCI_OK ? s->n_outputs : 0;
+    s->info.n_steps++;
+    s->info.n_generated_tokens += n_drawn;
     release_pages(s);
     *n_active = sweep(s, NULL);
     note_memory(s);
     pthread_mutex_unlock(&s->list);
     pthread_mutex_unlock(&engine->lock);
+    clear(now);
+    forget_unwanted(next);
+    s->now = next;
+    s->next = now;
     pthread_mutex_unlock(&s->step);
     if ((status == VINCI_DEVICE && engine->device->lost) || status == VINCI_IO)
         return fail(err, status, "%s", step_err.text); /* the next step would fail as well */

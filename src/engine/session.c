@@ -165,7 +165,7 @@ static enum vinci_status append_locked(struct vinci_session *session, const int3
     for (size_t first = 0; first < n && status == VINCI_OK; first += n_batch) {
         size_t chunk = n - first < n_batch ? n - first : n_batch;
         size_t n_rows = logits ? wanted_rows(want, first, chunk, n, rows) : 0;
-        struct forward_seq seq = {session->kv, tokens + first, (uint32_t)chunk};
+        struct forward_seq seq = {session->kv, tokens + first, (uint32_t)chunk, 0};
         status = forward_step(engine->forward, &seq, 1, rows, n_rows, logits, err);
         if (status != VINCI_OK) break;
         session_note(session, tokens + first, chunk);

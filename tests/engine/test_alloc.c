@@ -103,7 +103,7 @@ static void test_no_allocation_in_a_step(void **state)
     assert_int_equal(open_engine(&engine, &err), VINCI_OK);
     assert_int_equal(vinci_session_open(&a, engine, &err), VINCI_OK);
     assert_int_equal(vinci_session_open(&b, engine, &err), VINCI_OK);
-    struct forward_seq seqs[] = {{a->kv, ids, 50}, {b->kv, ids + 3, 1}};
+    struct forward_seq seqs[] = {{a->kv, ids, 50, 0}, {b->kv, ids + 3, 1, 0}};
     for (int step = 0; step < 2; step++) {
         alloc_fail_begin(1);
         enum vinci_status status = forward_step(engine->forward, seqs, 2, outputs, 2, logits, &err);

@@ -56,12 +56,15 @@ struct mode {
     const char *name;
     enum vinci_npu_dtype dtype;
     double kl_max;
+    enum vinci_npu_attention attention;
 };
 
 static const struct mode modes[] = {
-    {"bf16", VINCI_NPU_BF16, 1e-2},
-    {"fp16", VINCI_NPU_F16, 1e-4},
-    {"compact", VINCI_NPU_COMPACT, 1e-2},
+    {"bf16", VINCI_NPU_BF16, 1e-2, VINCI_NPU_ATTENTION_SMALL},
+    {"fp16", VINCI_NPU_F16, 1e-4, VINCI_NPU_ATTENTION_AUTO},
+    {"compact", VINCI_NPU_COMPACT, 1e-2, VINCI_NPU_ATTENTION_SMALL},
+    {"bf16 fused", VINCI_NPU_BF16, 1e-2, VINCI_NPU_ATTENTION_FUSED},
+    {"compact fused", VINCI_NPU_COMPACT, 1e-2, VINCI_NPU_ATTENTION_FUSED},
 };
 enum { N_MODES = sizeof modes / sizeof *modes };
 
@@ -83,6 +86,7 @@ static void test_golden(void **state)
         golden_close(&golden);
         skip();
     }
+    npu_case_attention = test->mode->attention;
     enum vinci_status status =
         npu_engine(&engine, golden.model, test->version, test->mode->dtype, 4, 96, &err);
     if (status == VINCI_UNSUPPORTED && test->mode->dtype == VINCI_NPU_COMPACT) {
@@ -92,7 +96,7 @@ static void test_golden(void **state)
     }
     if (status != VINCI_OK) fail_msg("%s", err.text);
     double kl = distance(&golden, engine, &n_same);
-    print_message("%-16s %s %-7s KL %.2e, %zu of %zu tokens\n", test->golden->name, test->version,
+    print_message("%-16s %s %-13s KL %.2e, %zu of %zu tokens\n", test->golden->name, test->version,
                   test->mode->name, kl, n_same, golden.n_greedy);
     assert_true(kl <= test->mode->kl_max);
     vinci_engine_close(engine);
@@ -112,7 +116,8 @@ int main(int argc, char **argv)
     for (size_t c = 0; c < N_GOLDEN_CASES; c++)
         for (size_t v = 0; v < N_VERSIONS; v++)
             for (size_t m = 0; m < N_MODES; m++) {
-                if (argc < 2 && (v != c % N_VERSIONS || m != c % N_MODES)) continue;
+                size_t turn = 2 * c + c / N_MODES;
+                if (argc < 2 && (v != c % N_VERSIONS || m != turn % N_MODES)) continue;
                 golden_tests[n] = (struct golden_test){&GOLDEN_CASES[c], versions[v], &modes[m]};
                 snprintf(names[n], sizeof names[n], "%s, CANN %s, %s", GOLDEN_CASES[c].name,
                          versions[v], modes[m].name);

@@ -87,12 +87,12 @@ static void test_recorded_step(void **state)
 }
 
 /* Generates n tokens for each of three prompts at once, greedily; `looked_at`: in a way that the
- * host must see the logits. Returns the bytes that the last step copied back. */
+ * host must see the logits. Returns the bytes that a step copies back. */
 static uint64_t generate(struct vinci_engine *engine, size_t n, bool looked_at,
                          int32_t tokens[3][64])
 {
     struct vinci_request *requests[3];
-    struct npu_sim_counters before, after;
+    struct npu_sim_counters before = {0}, after = {0};
     struct vinci_error err;
     size_t n_active = 1, n_tokens;
     for (int r = 0; r < 3; r++) {
@@ -107,10 +107,10 @@ static uint64_t generate(struct vinci_engine *engine, size_t n, bool looked_at,
         options.n_top_logprobs = looked_at;
         assert_int_equal(vinci_request_submit(&requests[r], engine, &options, &err), VINCI_OK);
     }
-    while (n_active > 0) {
-        npu_counters(&before);
+    for (int step = 0; n_active > 0; step++) {
+        if (step == 10) npu_counters(&before);
         if (vinci_engine_step(engine, &n_active, &err) != VINCI_OK) fail_msg("%s", err.text);
-        npu_counters(&after);
+        if (step == 10) npu_counters(&after);
     }
     assert_int_equal(after.synchronisations - before.synchronisations, 1);
     for (int r = 0; r < 3; r++) {
@@ -129,7 +129,7 @@ static void test_best_token(void **state)
     struct vinci_engine *engine = tiny_engine(*state, 4, 64);
     int32_t found[3][64], drawn[3][64];
     assert_int_equal(generate(engine, N, true, drawn), 3 * N_VOCAB * 2);
-    assert_int_equal(generate(engine, N, false, found), 3 * 8);
+    assert_int_equal(generate(engine, N, false, found), 3 * 4);
     for (int r = 0; r < 3; r++) assert_memory_equal(found[r], drawn[r], N * sizeof **found);
     vinci_engine_close(engine);
     assert_int_equal(npu_violations(), 0);
@@ -203,7 +203,7 @@ static void test_chunks_and_lanes(void **state)
             /* the second comes in pieces of 7 */
             uint32_t k = s != 1 ? 1 : i % 7 == 0 ? 7 : 0;
             if (k == 0) continue;
-            seqs[n] = (struct forward_seq){kv[s], tokens[s] + i, k};
+            seqs[n] = (struct forward_seq){kv[s], tokens[s] + i, k, 0};
             n_tokens += k;
             outputs[n++] = n_tokens - 1;
         }

@@ -293,6 +293,7 @@ aclError sim_aclmdlRICaptureThreadExchangeMode(aclmdlRICaptureMode *mode)
 static void replay(void *data)
 {
     struct model *m = data;
+    sim_sleep(sim_number("NPU_SIM_DELAY", 0));
     for (size_t i = 0; i < m->n; i++) {
         m->works[i].work->run(m->works[i].work->data);
         scratch_release();
@@ -418,10 +419,12 @@ static void update_run(void *data)
 {
     struct update *u = data;
     pthread_mutex_lock(&sim_lock);
+    const char *updates = getenv("NPU_SIM_UPDATES");
+    bool ignored = updates && !strcmp(updates, "ignored");
     for (size_t i = 0; i < u->n; i++) {
         struct captured *c = &u->group->model->works[u->group->begin + i];
-        work_release(c->work);
-        c->work = u->works[i];
+        work_release(ignored ? u->works[i] : c->work);
+        if (!ignored) c->work = u->works[i];
     }
     u->n = 0;
     pthread_mutex_unlock(&sim_lock);
@@ -437,7 +440,7 @@ static void update_drop(void *data)
 
 aclError sim_aclmdlRICaptureTaskUpdateEnd(aclrtStream stream)
 {
-    ENTER(aclmdlRICaptureTaskUpdateEnd);
+    aclError fault = sim_enter("aclmdlRICaptureTaskUpdateEnd"); /* the update ends all the same */
     pthread_mutex_lock(&sim_lock);
     struct stream *s = NULL;
     aclError error = stream_get(stream, &s);
@@ -455,11 +458,15 @@ aclError sim_aclmdlRICaptureTaskUpdateEnd(aclrtStream stream)
         bool same = u->n == g->end - g->begin;
         for (size_t i = 0; same && i < u->n; i++)
             same = !strcmp(u->works[i]->name, g->model->works[g->begin + i].work->name);
-        if (!same) {
-            error = sim_error(RT_FEATURE_NOT_SUPPORT_UPDATE_OP,
-                              "aclmdlRICaptureTaskUpdateEnd: not the operators of the group");
+        if (fault || !same) {
+            error = fault ? fault
+                          : sim_error(RT_FEATURE_NOT_SUPPORT_UPDATE_OP,
+                                      "aclmdlRICaptureTaskUpdateEnd: not the operators of the "
+                                      "group");
             update_drop(u);
             u = NULL;
+        } else {
+            sim_count.updates += u->n;
         }
     }
     if (u) { /* replays from now on may touch what either touches */

@@ -11,15 +11,19 @@
  *                                      aclrtSetDevice
  *   NPU_SIM_LOST=100[=507054]          the device is lost at the hundredth launch since aclInit
  *   NPU_SIM_HANG=100                   the hundredth launch since aclInit never ends
+ *   NPU_SIM_DELAY=3000                 so many microseconds longer takes every captured model
  *   NPU_SIM_REPORT=file.json           the counters at exit
+ *   NPU_SIM_UPDATES=ignored            task updates succeed and change nothing
  *   NPU_SIM_VIOLATIONS=count           violations do not change the exit status
  *
  * The figures are read when they are needed, so that one process can try several. */
 #include "sim.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 pthread_mutex_t sim_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -87,6 +91,13 @@ uint64_t sim_number(const char *variable, uint64_t fallback)
     case 'k': return n << 10;
     default: return n;
     }
+}
+
+void sim_sleep(uint64_t microseconds)
+{
+    struct timespec left = {(time_t)(microseconds / 1000000),
+                            (long)(microseconds % 1000000) * 1000};
+    while (microseconds && nanosleep(&left, &left) && errno == EINTR) {}
 }
 
 void sim_give_up(const char *what)
@@ -267,6 +278,7 @@ static void write_report(const char *path)
         uint64_t value;
     } figures[] = {{"launches", c->launches},
                    {"model_launches", c->model_launches},
+                   {"updates", c->updates},
                    {"kernels", c->kernels},
                    {"kernel_bytes", c->kernel_bytes},
                    {"synchronisations", c->synchronisations},
@@ -274,6 +286,7 @@ static void write_report(const char *path)
                    {"event_waits", c->event_waits},
                    {"device_waits", c->device_waits},
                    {"pageable_copies", c->pageable_copies},
+                   {"idle", c->idle},
                    {"queries", c->queries},
                    {"sync_copies", c->sync_copies},
                    {"host_to_device", c->host_to_device},

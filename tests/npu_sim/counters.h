@@ -11,11 +11,13 @@ enum { NPU_SIM_STREAMS = 64 };
 struct npu_sim_counters {
     uint64_t launches;         /* operators and captured models given to a stream by the host */
     uint64_t model_launches;   /* of these, captured models */
+    uint64_t updates;          /* operators given to captured models in place of others */
     uint64_t kernels;          /* operators that ran, those inside models included */
     uint64_t kernel_bytes;     /* read and written by them */
     uint64_t synchronisations; /* calls that made the host wait: streams, events, devices, copies of
                                   memory that is not pinned */
     uint64_t stream_waits, event_waits, device_waits, pageable_copies; /* which of these */
+    uint64_t idle; /* times a stream had nothing more to do (NPU_SIM_ORDER=eager) */
     uint64_t queries;
     uint64_t sync_copies; /* aclrtMemcpy and aclrtMemset, which also wait */
     uint64_t host_to_device, device_to_host, device_to_device; /* bytes */

@@ -375,7 +375,10 @@ static aclnnStatus attention(op *o, const struct fia *f, uint64_t *ws, aclOpExec
             op_shape(o, lse, 4, q->dims[0], f->heads, layout == BNSD ? q->dims[2] : q->dims[1],
                      (int64_t)1);
     }
-    return op_done(o, run_attention, WORKSPACE, ws, ex);
+    uint64_t workspace = WORKSPACE; /* more for longer sequences, in steps as real ones are */
+    for (uint64_t i = 0; i < o->plan->n_ints[1]; i++)
+        workspace += (uint64_t)o->plan->ints[1][i] / 64 * WORKSPACE;
+    return op_done(o, run_attention, workspace, ws, ex);
 }
 
 /* ---- entry points ---- */

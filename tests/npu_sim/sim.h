@@ -42,6 +42,7 @@ aclError sim_enter(const char *function);
 
 /* Keeps the text for aclGetRecentErrMsg of this thread; returns the code. */
 aclError sim_error(aclError code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_sleep(uint64_t microseconds);
 void sim_violate(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_count_operator(const char *name, uint64_t bytes);
 void sim_start(void);                         /* aclInit: reads the faults anew */

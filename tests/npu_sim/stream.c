@@ -106,7 +106,7 @@ static void *stream_main(void *data)
             if (t->record->completed < t->generation) t->record->completed = t->generation;
         }
         s->head = t->next;
-        if (!s->head) s->tail = NULL;
+        if (!s->head) s->tail = NULL, sim_count.idle++;
         s->done = t->seq;
         /* Those who wait, wait for an event's record or for all that is demanded. */
         bool tell = t->record || !ready(s);

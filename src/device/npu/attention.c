@@ -1,8 +1,8 @@
 /* attention.c - attention with sinks over pages of keys and values.
  *
  * Where CANN has a fused operator that knows sinks (FusedInferAttentionScoreV4, 8.3) it computes
- * every step but the recorded ones: it takes the lengths from the host when it is launched, which a
- * recording would freeze. Else, and there, small operators do it in float32:
+ * prompts; and decode steps where it can be updated in a recording, as it takes the lengths from
+ * the host (tasks.c). Else small operators do it in float32:
  *
  *   K, V    the group's pages gathered, heads in front; one page of zeros more
  *   scores  q K^T / sqrt(head_dim) + mask; in the zero page's first column, the head's sink
@@ -43,16 +43,11 @@ static void make_mask(struct npu_device *device, int64_t first_row, int64_t n_ro
            npu_tensor(device, s->probs, ACL_FLOAT, dims, 2), npu_scalar(device, 1));
 }
 
-static bool use_fused(const struct npu_device *device)
-{
-    return device->use_fused_attention && !device->in.decode;
-}
-
 void npu_masks(struct npu_device *device)
 {
     struct npu_scratch *s = device->scratch;
     size_t used[N_KINDS] = {0};
-    if (use_fused(device)) return;
+    if (device->in.fused) return;
     for (uint32_t g = 0; g < device->in.n_groups; g++)
         for (int kind = 0; kind < N_KINDS; kind++) {
             struct attention_group *group = &device->in.groups[g];
@@ -217,31 +212,33 @@ static void group_attention(struct npu_device *device, const struct attention_gr
 
 /* ---- the fused operator -------------------------------------------------------------------- */
 
-static void fused_attention(struct npu_device *device, const struct kv_pool *pool, uint32_t layer,
-                            int kind, const void *sinks, struct device_buffer *out)
+void npu_fused_attention(struct npu_device *device, const struct npu_task *task)
 {
     enum { CAUSAL = 3, BAND = 4, MASK = NPU_MASK_SIDE };
     const struct model_config *config = device->config;
     const struct step_inputs *in = &device->in;
+    const struct kv_pool *pool = task->pool;
+    size_t layer = task->layer * pool->layer_bytes;
     int64_t heads = config->n_heads, kv = config->n_kv_heads, d = config->head_dim, n = in->n_rows;
     const int64_t pages[] = {(int64_t)pool->n_pages, NPU_PAGE, kv * d};
+    bool window = task->kind == WINDOW;
     aclDataType act = device->act;
     char layout[] = "TND";
     NPU_OP(device, aclnnFusedInferAttentionScoreV4,
            npu_tensor(device, device->scratch->q, act, NPU_DIMS(n, heads, d)),
-           npu_list(device, npu_tensor(device, pool->k + layer * pool->layer_bytes, act, pages, 3)),
-           npu_list(device, npu_tensor(device, pool->v + layer * pool->layer_bytes, act, pages, 3)),
-           NULL, npu_tensor(device, device->causal_mask, ACL_UINT8, NPU_DIMS(MASK, MASK)),
-           npu_ints(device, in->q_ends, in->n_seqs),
-           npu_ints(device, in->kv_lengths[kind], in->n_seqs), NULL, NULL, NULL, NULL, NULL, NULL,
-           NULL,
-           npu_tensor(device, in->block_table[kind], ACL_INT32,
-                      NPU_DIMS(in->n_seqs, in->n_blocks[kind])),
+           npu_list(device, npu_tensor(device, pool->k + layer, act, pages, 3)),
+           npu_list(device, npu_tensor(device, pool->v + layer, act, pages, 3)), NULL,
+           npu_tensor(device, device->causal_mask, ACL_UINT8, NPU_DIMS(MASK, MASK)),
+           npu_ints(device, in->q_ends, in->n_lanes),
+           npu_ints(device, in->kv_lengths[task->kind], in->n_lanes), NULL, NULL, NULL, NULL, NULL,
+           NULL, NULL,
+           npu_tensor(device, in->block_table[task->kind], ACL_INT32,
+                      NPU_DIMS(in->n_lanes, in->n_blocks[task->kind])),
            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-           npu_tensor(device, sinks, ACL_BF16, NPU_DIMS(heads)), heads, 1 / sqrt((double)d),
-           kind == WINDOW ? (int64_t)config->sliding_window - 1 : INT32_MAX,
-           kind == WINDOW ? 0 : INT32_MAX, layout, kv, kind == WINDOW ? BAND : CAUSAL, 0, NPU_PAGE,
-           0, false, 0, 0, 0, npu_tensor(device, out->act, act, NPU_DIMS(n, heads, d)),
+           npu_tensor(device, task->sinks, ACL_BF16, NPU_DIMS(heads)), heads, 1 / sqrt((double)d),
+           window ? (int64_t)config->sliding_window - 1 : INT32_MAX, window ? 0 : INT32_MAX, layout,
+           kv, window ? BAND : CAUSAL, 0, NPU_PAGE, 0, false, 0, 0, 0,
+           npu_tensor(device, task->out, act, NPU_DIMS(n, heads, d)),
            npu_tensor(device, device->scratch->rstd, ACL_FLOAT, NPU_DIMS(1)));
 }
 
@@ -253,8 +250,8 @@ void npu_attention(struct device *base, const struct device_buffer *q, const str
     const struct npu_layer *w = &device->weights.layers[npu_layer_of(device, sinks)];
     int kind = window ? WINDOW : FULL;
     (void)q; /* rope_store left the rotated queries in the scratch */
-    if (use_fused(device)) {
-        fused_attention(device, pool, layer, kind, w->sinks_act, out);
+    if (device->in.fused) {
+        npu_graph_task(device, &(struct npu_task){pool, layer, kind, w->sinks_act, out->act, NULL});
         return;
     }
     for (uint32_t g = 0; g < device->in.n_groups && device->status == VINCI_OK; g++)

@@ -31,6 +31,7 @@ typedef void *aclrtStream;
 typedef void *aclrtEvent;
 typedef void *aclrtContext;
 typedef void *aclmdlRI;
+typedef void *aclrtTaskGrp;
 
 typedef struct aclOpExecutor aclOpExecutor;
 typedef struct aclTensor aclTensor;
@@ -194,7 +195,11 @@ enum {
     X(810, OPTIONAL, aclError, aclmdlRICaptureBegin, (aclrtStream stream, aclmdlRICaptureMode mode)) \
     X(810, OPTIONAL, aclError, aclmdlRICaptureEnd, (aclrtStream stream, aclmdlRI *modelRI)) \
     X(810, OPTIONAL, aclError, aclmdlRIExecuteAsync, (aclmdlRI modelRI, aclrtStream stream)) \
-    X(810, OPTIONAL, aclError, aclmdlRIDestroy, (aclmdlRI modelRI))
+    X(810, OPTIONAL, aclError, aclmdlRIDestroy, (aclmdlRI modelRI)) \
+    X(810, OPTIONAL, aclError, aclmdlRICaptureTaskGrpBegin, (aclrtStream stream)) \
+    X(810, OPTIONAL, aclError, aclmdlRICaptureTaskGrpEnd, (aclrtStream stream, aclrtTaskGrp *handle)) \
+    X(810, OPTIONAL, aclError, aclmdlRICaptureTaskUpdateBegin, (aclrtStream stream, aclrtTaskGrp handle)) \
+    X(810, OPTIONAL, aclError, aclmdlRICaptureTaskUpdateEnd, (aclrtStream stream))
 
 /* ---- tensors: libnnopbase.so ----------------------------------------------------------------- */
 

@@ -54,6 +54,14 @@ static uint32_t page_bucket(uint32_t n, uint32_t max)
     return bucket < max ? bucket : max;
 }
 
+/* For the fused operator, which reads no more than there is. */
+static uint32_t block_bucket(uint32_t n, uint32_t max)
+{
+    uint32_t bucket = 1;
+    while (bucket < n) bucket *= 2;
+    return bucket < max ? bucket : max;
+}
+
 static uint32_t lanes_for(const struct npu_device *device, uint32_t n_seqs)
 {
     uint32_t lanes = 1;
@@ -80,26 +88,45 @@ static void add_group(struct npu_device *device, const struct step *step, size_t
         uint32_t n = pages_for((uint64_t)first[s].position + first[s].n_tokens);
         if (n > group->n_pages[FULL]) group->n_pages[FULL] = n;
     }
-    group->n_pages[FULL] = page_bucket(group->n_pages[FULL], ctx_pages);
     uint32_t touched = pages_touched((uint64_t)config->sliding_window - 1 + first->n_tokens);
     group->n_pages[WINDOW] = touched < ctx_pages ? touched : ctx_pages;
+}
+
+/* How attention is computed, and pages rounded up accordingly. */
+static void find_attention(struct npu_device *device)
+{
+    struct step_inputs *in = &device->in;
+    uint32_t ctx_pages = pages_for(device->limits.n_ctx);
+    struct attention_group *first = &in->groups[0];
+    in->fused = device->use_fused_attention;
+    if (in->decode && in->fused)
+        in->fused = device->use_fused_decode &&
+                    (uint64_t)in->n_rows * block_bucket(first->n_pages[FULL], ctx_pages) >=
+                        device->fused_decode_pages;
+    for (uint32_t g = 0; g < in->n_groups; g++) {
+        uint32_t *n_pages = &in->groups[g].n_pages[FULL];
+        *n_pages = in->decode && in->fused ? block_bucket(*n_pages, ctx_pages)
+                                           : page_bucket(*n_pages, ctx_pages);
+    }
 }
 
 /* Rows, outputs and groups of the step. */
 static void find_shape(struct npu_device *device, const struct step *step)
 {
     struct step_inputs *in = &device->in;
+    uint32_t n_seqs = (uint32_t)step->n_seqs;
     in->decode = is_decode(step);
-    in->n_seqs = (uint32_t)step->n_seqs;
     in->n_groups = 0;
-    uint32_t lanes = in->decode ? lanes_for(device, in->n_seqs) : 0;
+    uint32_t lanes = in->decode ? lanes_for(device, n_seqs) : 0;
+    in->n_lanes = in->decode ? lanes : n_seqs;
     in->n_rows = in->decode ? lanes : (uint32_t)step->n_tokens;
     in->n_outputs = in->decode ? lanes : (uint32_t)step->n_outputs;
-    for (uint32_t s = 0, n; s < in->n_seqs; s += n) {
-        for (n = 1; s + n < in->n_seqs && step->seqs[s].n_tokens == 1; n++)
+    for (uint32_t s = 0, n; s < n_seqs; s += n) {
+        for (n = 1; s + n < n_seqs && step->seqs[s].n_tokens == 1; n++)
             if (step->seqs[s + n].n_tokens != 1) break;
         add_group(device, step, s, n, in->decode ? lanes : n);
     }
+    find_attention(device);
     for (int kind = 0; kind < N_KINDS; kind++) {
         in->n_blocks[kind] = 0;
         for (uint32_t g = 0; g < in->n_groups; g++)
@@ -139,7 +166,7 @@ static void fill_rows(struct npu_device *device, const struct step *step, struct
         const struct step_seq *seq = &step->seqs[padding ? 0 : s];
         for (uint32_t i = 0; i < seq->n_tokens; i++, t++) {
             uint32_t from = seq->first_token + i, position = seq->position + i;
-            tokens[t] = step->tokens[from];
+            tokens[t] = step->tokens ? step->tokens[from] : 0;
             memcpy(row, step->rope_cos + from * half, half * sizeof *row);
             memcpy(row + half, step->rope_sin + from * half, half * sizeof *row);
             npu_from_float(device->act, row, 2 * half, rope + t * 4 * half);
@@ -169,20 +196,21 @@ static void fill_group(struct npu_device *device, const struct step *step, size_
     }
 }
 
+/* For fused attention; a padded lane looks at one key, which is somebody's or zero. */
 static void fill_tables(struct npu_device *device, const struct step *step, struct place *place)
 {
     struct step_inputs *in = &device->in;
     for (int kind = 0; kind < N_KINDS; kind++) {
         size_t n = in->n_blocks[kind];
-        int32_t *table = take(place, in->n_seqs * n, 4, &in->block_table[kind]);
-        for (uint32_t s = 0; s < in->n_seqs; s++) {
-            const struct step_seq *seq = &step->seqs[s];
-            uint32_t first = first_page(device, seq->position, kind);
+        int32_t *table = take(place, in->n_lanes * n, 4, &in->block_table[kind]);
+        for (uint32_t s = 0; s < in->n_lanes; s++) {
+            const struct step_seq *seq = s < step->n_seqs ? &step->seqs[s] : NULL;
+            uint32_t first = seq ? first_page(device, seq->position, kind) : 0;
             for (size_t i = 0; i < n; i++)
-                table[s * n + i] = page_of(seq, kind, first + (uint32_t)i);
+                table[s * n + i] = seq ? page_of(seq, kind, first + (uint32_t)i) : PAGE_SPARE;
             in->kv_lengths[kind][s] =
-                (int64_t)seq->position + seq->n_tokens - (int64_t)first * NPU_PAGE;
-            in->q_ends[s] = seq->first_token + seq->n_tokens;
+                seq ? (int64_t)seq->position + seq->n_tokens - (int64_t)first * NPU_PAGE : 1;
+            in->q_ends[s] = seq ? seq->first_token + seq->n_tokens : s + 1;
         }
     }
 }
@@ -197,9 +225,10 @@ static size_t room_needed(const struct npu_device *device)
     for (int kind = 0; kind < N_KINDS; kind++) {
         n += round_up(in->n_rows * sizeof **in->slots, NPU_ALIGN);
         n += round_up(in->n_rows * sizeof **in->positions, NPU_ALIGN);
-        n +=
-            round_up((size_t)in->n_seqs * in->n_blocks[kind] * sizeof **in->block_table, NPU_ALIGN);
-        for (uint32_t g = 0; g < in->n_groups; g++) {
+        if (in->fused)
+            n += round_up((size_t)in->n_lanes * in->n_blocks[kind] * sizeof **in->block_table,
+                          NPU_ALIGN);
+        for (uint32_t g = 0; g < in->n_groups && !in->fused; g++) {
             const struct attention_group *group = &in->groups[g];
             n +=
                 round_up((size_t)group->n_seqs * (group->n_pages[kind] + 1) * sizeof **group->pages,
@@ -216,11 +245,11 @@ static size_t lay_out(struct npu_device *device, const struct step *step, uint8_
     struct place place = {host, device->input_device, 0};
     size_t seq = 0;
     fill_rows(device, step, &place);
-    for (uint32_t g = 0; g < in->n_groups; g++) {
+    for (uint32_t g = 0; g < in->n_groups && !in->fused; g++) {
         fill_group(device, step, seq, &in->groups[g], &place);
         seq += in->groups[g].n_seqs;
     }
-    fill_tables(device, step, &place);
+    if (in->fused) fill_tables(device, step, &place);
     return place.used;
 }
 
@@ -248,8 +277,9 @@ void npu_inputs_create(struct npu_device *device)
     in->q_ends = array_new_zero(n_seqs, sizeof *in->q_ends);
     in->kv_lengths[FULL] = array_new_zero(n_seqs, sizeof **in->kv_lengths);
     in->kv_lengths[WINDOW] = array_new_zero(n_seqs, sizeof **in->kv_lengths);
-    if (device->status == VINCI_OK &&
-        (!in->groups || !in->q_ends || !in->kv_lengths[FULL] || !in->kv_lengths[WINDOW]))
+    in->longest = array_new_zero(n_seqs, sizeof *in->longest);
+    if (device->status == VINCI_OK && (!in->groups || !in->q_ends || !in->kv_lengths[FULL] ||
+                                       !in->kv_lengths[WINDOW] || !in->longest))
         device->status = fail_memory(&device->err, n_seqs * sizeof *in->groups, "a step's inputs");
 }
 
@@ -262,6 +292,7 @@ void npu_inputs_destroy(struct npu_device *device)
     free(in->q_ends);
     free(in->kv_lengths[FULL]);
     free(in->kv_lengths[WINDOW]);
+    free(in->longest);
 }
 
 void npu_inputs_stage(struct npu_device *device, const struct step *step)
@@ -300,4 +331,10 @@ void npu_inputs_stage(struct npu_device *device, const struct step *step)
     npu_check(device, cann->aclrtRecordEvent(device->input_event[slot], device->stream),
               "aclrtRecordEvent");
     device->input_used[slot] = true;
+    size_t n_best = device->in.n_rows * sizeof *device->in.tokens;
+    if (!step->tokens && device->status == VINCI_OK)
+        npu_check(device,
+                  cann->aclrtMemcpyAsync(device->in.tokens, n_best, device->scratch->best, n_best,
+                                         ACL_MEMCPY_DEVICE_TO_DEVICE, device->stream),
+                  "aclrtMemcpyAsync");
 }

@@ -132,14 +132,7 @@ void npu_best_find(struct device *base, const struct device_buffer *x, size_t n_
     struct npu_device *device = npu_device_of(base);
     int64_t rows = rows_of(device, n_rows), cols = (int64_t)n;
     NPU_OP(device, aclnnArgMax, npu_tensor(device, x->act, device->act, NPU_DIMS(rows, cols)), 1,
-           false, npu_tensor(device, device->scratch->best, ACL_INT64, NPU_DIMS(rows)));
-}
-
-void npu_best_read(struct device *base, size_t n_rows, int32_t *out)
-{
-    struct npu_device *device = npu_device_of(base);
-    const int64_t *best = npu_fetch(device, device->scratch->best, n_rows * sizeof *best);
-    for (size_t i = 0; i < n_rows; i++) out[i] = best ? (int32_t)best[i] : 0;
+           false, npu_tensor(device, device->scratch->best, ACL_INT32, NPU_DIMS(rows)));
 }
 
 /* ---- positions, keys and values -------------------------------------------------------------- */

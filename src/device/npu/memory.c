@@ -259,6 +259,7 @@ void npu_kv_pool_destroy(struct device *base, struct kv_pool *pool)
         return;
     }
     device->cann->aclrtSetCurrentContext(device->context);
+    device->cann->aclrtSynchronizeStream(device->stream); /* a step may still be under way */
     npu_release(device, pool->k);
     npu_release(device, pool->v);
     free(pool);

@@ -23,6 +23,8 @@ enum {
     NPU_MAX_GRAPHS = 24,   /* recorded steps kept; each holds streams and memory of the driver */
     NPU_CALL_OBJECTS = 32, /* tensors, scalars and lists of one operator call */
     NPU_MASK_SIDE = 2048,  /* of the causal mask, as fused attention wants it */
+    NPU_FUSED_PAGES = 64,  /* of all sequences of a decode step: from there on the fused operator is
+                              worth its updates (docs/ascend.md) */
 };
 
 /* Left free beside the weights and the pages: step memory, workspace, what CANN needs itself. */
@@ -100,6 +102,7 @@ struct attention_group {
 struct step_inputs {
     uint32_t n_rows, n_outputs; /* padded */
     bool decode;                /* one token a sequence, every row an output */
+    bool fused;                 /* attention by the fused operator, else by groups */
     int32_t *tokens;            /* [n_rows] */
     int64_t *rows;              /* [n_outputs] */
     void *rope;                 /* [n_rows, head_dim] act: cosines, then sines */
@@ -108,10 +111,11 @@ struct step_inputs {
     struct attention_group *groups;
     uint32_t n_groups;
 
-    uint32_t n_seqs, n_blocks[N_KINDS];
-    int32_t *block_table[N_KINDS]; /* [n_seqs, n_blocks] on the device */
-    int64_t *q_ends;               /* [n_seqs] on the host: tokens up to each sequence's end */
-    int64_t *kv_lengths[N_KINDS];  /* [n_seqs] on the host */
+    uint32_t n_lanes, n_blocks[N_KINDS]; /* sequences, padded; fused alone uses these: */
+    int32_t *block_table[N_KINDS];       /* [n_lanes, n_blocks] on the device */
+    int64_t *q_ends;              /* [n_lanes] on the host: tokens up to each sequence's end */
+    int64_t *kv_lengths[N_KINDS]; /* [n_lanes] on the host */
+    int64_t *longest;             /* [n_lanes]: room for other lengths */
 };
 
 /* ---- step memory (scratch.c) ---------------------------------------------------------------- */
@@ -122,7 +126,7 @@ struct npu_scratch {
     void *q, *k;          /* [n_batch, n_heads or n_kv_heads, head_dim] act: rotated */
     void *rope;           /* 2 x [n_batch, n_heads, head_dim / 2] act */
     int64_t *numbers;     /* 0, 1, ... n_batch - 1 */
-    int64_t *best;        /* [output_rows]: indices of the largest logits */
+    int32_t *best;        /* [output_rows]: indices of the largest logits */
     float *columns;       /* 0, 1, ...: positions of keys, times NPU_FAR */
     float *columns_seen;  /* one column each: the position, and a half, that sees it no more */
     float *mask[N_KINDS]; /* of all groups */
@@ -176,10 +180,31 @@ struct kv_pool {
     size_t layer_bytes; /* of k, and of v */
 };
 
+/* Results on their way to the host, which looks at them later (results.c). */
+struct npu_result {
+    uint8_t *host; /* pinned, read_bytes */
+    size_t n;      /* elements */
+    aclDataType dtype;
+    aclrtEvent sent; /* behind the copy */
+};
+
+/* A launch of the fused attention, and the task group that it is in a recording. */
+struct npu_task {
+    const struct kv_pool *pool;
+    uint32_t layer;
+    int kind;
+    const void *sinks; /* [n_heads] BF16 */
+    void *out;         /* [n_rows, n_heads * head_dim] act */
+    aclrtTaskGrp group;
+};
+
 struct npu_graph {
     uint32_t n_rows, n_pages; /* the key: lanes, pages of the full layers */
+    bool fused;               /* and how attention is computed */
     aclmdlRI model;           /* NULL: seen once, not recorded yet */
-    uint64_t last_used;
+    uint64_t last_used, n_updates;
+    struct npu_task *tasks; /* [n_layers] */
+    size_t n_tasks;
 };
 
 struct npu_device {
@@ -200,6 +225,8 @@ struct npu_device {
     /* which of the newer operators are used: those that are there; recordings were tried, too */
     bool use_fused_attention, use_rope_cache, use_paged_scatter;
     bool use_gating, use_routing, use_swiglu, use_graphs;
+    bool use_fused_decode; /* in recorded steps, too, from fused_decode_pages on */
+    uint32_t fused_decode_pages;
 
     enum vinci_status status; /* of the step, or of what goes on at creation */
     struct vinci_error err;
@@ -208,6 +235,8 @@ struct npu_device {
     struct call_object objects[NPU_CALL_OBJECTS];
     size_t n_objects;
     uint64_t workspace_need;
+    enum { LAUNCH, MEASURE, UPDATE } launch_mode;
+    uint64_t workspace_measured; /* MEASURE: nothing is launched, the largest need is kept */
     aclOpExecutor *executor;
     void *workspace;
     size_t workspace_bytes;
@@ -231,6 +260,7 @@ struct npu_device {
     size_t input_bytes;
     uint8_t *read_host; /* pinned: results on their way to the caller */
     size_t read_bytes;
+    struct npu_result results[DEVICE_SLOTS];
 
     struct npu_scratch *scratch; /* step memory beside the buffers of forward.c */
     void *causal_mask;           /* [NPU_MASK_SIDE, NPU_MASK_SIDE] uint8, for fused attention */
@@ -292,6 +322,9 @@ aclTensorList *npu_list(struct npu_device *device, aclTensor *tensor);
 void npu_launch(struct npu_device *device, const char *name, aclnnStatus code,
                 cann_launch_fn *launch);
 
+/* Makes the workspace at least so large; waits, and forgets the recordings. */
+void npu_workspace(struct npu_device *device, uint64_t n_bytes);
+
 /* Releases the objects of a call, also of one that did not take place. */
 void npu_end_call(struct npu_device *device);
 
@@ -348,17 +381,29 @@ uint64_t npu_weights_bytes(const struct model *model, bool compact);       /* we
 void npu_inputs_create(struct npu_device *device);                         /* inputs.c */
 void npu_inputs_destroy(struct npu_device *device);                        /* inputs.c */
 void npu_inputs_stage(struct npu_device *device, const struct step *step); /* inputs.c */
+void npu_results_create(struct npu_device *device);                        /* results.c */
+void npu_results_destroy(struct npu_device *device);                       /* results.c */
 void npu_scratch_create(struct npu_device *device);                        /* scratch.c */
-bool npu_graphs_work(struct npu_device *device);                           /* graph.c */
-bool npu_graph_begin(struct npu_device *device);                           /* graph.c */
-void npu_graph_finish(struct npu_device *device);                          /* graph.c */
-void npu_graphs_drop(struct npu_device *device);                           /* graph.c */
+bool npu_ready(struct npu_device *device);                                 /* npu_device.c */
+enum vinci_status npu_settle(struct npu_device *device, struct vinci_error *err);
+bool npu_graphs_work(struct npu_device *device);                                      /* graph.c */
+void npu_graphs_create(struct npu_device *device);                                    /* graph.c */
+void npu_graphs_destroy(struct npu_device *device);                                   /* graph.c */
+void npu_graph_task(struct npu_device *device, const struct npu_task *task);          /* graph.c */
+void npu_tasks_choose(struct npu_device *device, enum vinci_npu_attention attention); /* tasks.c */
+bool npu_tasks_update(struct npu_device *device, struct npu_graph *graph);            /* tasks.c */
+void npu_tasks_reserve(struct npu_device *device, const struct npu_task *task);       /* tasks.c */
+void npu_tasks_give_up(struct npu_device *device);                                    /* tasks.c */
+bool npu_graph_begin(struct npu_device *device);                                      /* graph.c */
+void npu_graph_finish(struct npu_device *device);                                     /* graph.c */
+void npu_graphs_drop(struct npu_device *device);                                      /* graph.c */
 
 size_t npu_layer_of(const struct npu_device *device, const void *within);
 
-void npu_masks(struct npu_device *device); /* attention.c */
+void npu_masks(struct npu_device *device);                                        /* attention.c */
+void npu_fused_attention(struct npu_device *device, const struct npu_task *task); /* attention.c */
 
-/* The operations of device.h: layers.c, attention.c, experts.c. */
+/* The operations of device.h: layers.c, attention.c, experts.c, results.c. */
 void npu_embed(struct device *device, const struct matrix *embedding, struct device_buffer *x);
 void npu_rms_norm(struct device *device, const struct device_buffer *x, const struct vector *w,
                   float eps, size_t n, struct device_buffer *out);
@@ -372,7 +417,11 @@ void npu_qkv(struct device *device, const struct layer_weights *layer,
 void npu_gather(struct device *device, const struct device_buffer *x, const uint32_t *rows,
                 size_t n, struct device_buffer *out);
 void npu_best_find(struct device *device, const struct device_buffer *x, size_t n_rows, size_t n);
-void npu_best_read(struct device *device, size_t n_rows, int32_t *out);
+void npu_buffer_send(struct device *device, const struct device_buffer *buffer, size_t n,
+                     unsigned slot);
+void npu_best_send(struct device *device, size_t n_rows, unsigned slot);
+enum vinci_status npu_receive(struct device *device, unsigned slot, float *floats, int32_t *best,
+                              struct vinci_error *err);
 void npu_rope_store(struct device *device, struct device_buffer *q, struct device_buffer *k,
                     const struct device_buffer *v, struct kv_pool *pool, uint32_t layer,
                     bool window);

@@ -14,21 +14,45 @@ enum { OUTPUT_ROWS = 16 };
 
 /* ---- a step -------------------------------------------------------------------------------- */
 
+/* Something can be asked of it, by this thread. */
+bool npu_ready(struct npu_device *device)
+{
+    if (device->lost && device->status == VINCI_OK)
+        device->status = fail(&device->err, VINCI_DEVICE,
+                              "%s: the device was lost by an earlier error; close the model and "
+                              "start again, `npu-smi info` shows the card's state",
+                              device->base.name);
+    if (device->status == VINCI_OK)
+        npu_check(device, device->cann->aclrtSetCurrentContext(device->context),
+                  "aclrtSetCurrentContext");
+    return device->status == VINCI_OK;
+}
+
+/* Gives the first error away, and has nothing under way after it. */
+enum vinci_status npu_settle(struct npu_device *device, struct vinci_error *err)
+{
+    enum vinci_status status = device->status;
+    if (status == VINCI_OK) return VINCI_OK;
+    if (err) *err = device->err;
+    npu_end_call(device);
+    if (!device->lost) device->cann->aclrtSynchronizeStream(device->stream);
+    device->status = VINCI_OK;
+    return status;
+}
+
 static bool begin(struct device *base, const struct step *step)
 {
     struct npu_device *device = npu_device_of(base);
     device->step = step;
     device->counters.n_steps++;
-    if (device->lost && device->status == VINCI_OK)
-        device->status = fail(&device->err, VINCI_DEVICE,
-                              "%s: the device was lost by an earlier error; close the model and "
-                              "start again, `npu-smi info` shows the card's state",
-                              base->name);
-    if (device->status != VINCI_OK) return true;
-    npu_check(device, device->cann->aclrtSetCurrentContext(device->context),
-              "aclrtSetCurrentContext");
-    if (device->status == VINCI_OK) npu_inputs_stage(device, step);
+    if (!npu_ready(device)) return true;
+    npu_inputs_stage(device, step);
     if (npu_graph_begin(device)) return false;
+    if (device->in.decode && device->in.fused &&
+        !device->use_fused_decode) { /* given up just now */
+        npu_inputs_stage(device, step);
+        if (npu_graph_begin(device)) return false;
+    }
     npu_masks(device);
     return true;
 }
@@ -36,17 +60,9 @@ static bool begin(struct device *base, const struct step *step)
 static enum vinci_status end(struct device *base, struct vinci_error *err)
 {
     struct npu_device *device = npu_device_of(base);
-    enum vinci_status status;
     npu_graph_finish(device);
-    status = device->status;
-    if (status != VINCI_OK) {
-        if (err) *err = device->err;
-        npu_end_call(device);
-        if (!device->lost) device->cann->aclrtSynchronizeStream(device->stream);
-        device->status = VINCI_OK;
-    }
     device->step = NULL;
-    return status;
+    return npu_settle(device, err);
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */
@@ -158,10 +174,12 @@ static enum vinci_status choose_operators(struct npu_device *device, struct vinc
     return VINCI_OK;
 }
 
-static enum vinci_status create_memory(struct npu_device *device, uint32_t n_threads,
+static enum vinci_status create_memory(struct npu_device *device,
+                                       const struct npu_device_options *options,
                                        struct vinci_error *err)
 {
     struct cpu_set_list cpus = {0};
+    uint32_t n_threads = options->n_threads;
     enum vinci_status status = topology_cpus(&cpus, NULL, err);
     if (status == VINCI_OK)
         status = threadpool_create(&device->pool, n_threads ? n_threads : cpus.n, NULL, err);
@@ -175,8 +193,11 @@ static enum vinci_status create_memory(struct npu_device *device, uint32_t n_thr
     if (device->status == VINCI_OK) npu_scratch_create(device);
     device->read_bytes = (size_t)device->base.output_rows * device->config->n_vocab * 2;
     device->read_host = npu_pinned(device, device->read_bytes);
+    npu_results_create(device);
     if (device->status == VINCI_OK) npu_sync(device);
+    if (device->status == VINCI_OK) npu_graphs_create(device);
     if (device->status == VINCI_OK) device->use_graphs = npu_graphs_work(device);
+    if (device->status == VINCI_OK) npu_tasks_choose(device, options->attention);
     if (err && device->status != VINCI_OK) *err = device->err;
     return device->status;
 }
@@ -191,8 +212,9 @@ void npu_close(struct npu_device *device)
         if (device->context) cann->aclrtSetCurrentContext(device->context);
         if (device->stream) cann->aclrtSynchronizeStream(device->stream);
         if (device->copy_stream) cann->aclrtSynchronizeStream(device->copy_stream);
-        if (device->n_graphs) npu_graphs_drop(device);
+        npu_graphs_destroy(device);
         npu_inputs_destroy(device);
+        npu_results_destroy(device);
         npu_release_all(device);
         if (device->stream) cann->aclrtDestroyStream(device->stream);
         if (device->copy_stream) cann->aclrtDestroyStream(device->copy_stream);
@@ -231,7 +253,9 @@ static const struct device_ops npu_ops = {
     .experts = npu_experts,
     .gather = npu_gather,
     .best_find = npu_best_find,
-    .best_read = npu_best_read,
+    .buffer_send = npu_buffer_send,
+    .best_send = npu_best_send,
+    .receive = npu_receive,
 };
 
 enum vinci_status npu_open(struct npu_device **out, int32_t id,
@@ -262,6 +286,7 @@ enum vinci_status npu_device_create(struct device **out, const struct npu_device
     if (status != VINCI_OK) return status;
     device->base.ops = &npu_ops;
     device->base.kv_page = NPU_PAGE;
+    device->base.runs_ahead = true;
     device->base.output_rows = limits->n_seqs > OUTPUT_ROWS ? limits->n_seqs : OUTPUT_ROWS;
     device->model = model;
     device->config = &model->config;
@@ -270,7 +295,7 @@ enum vinci_status npu_device_create(struct device **out, const struct npu_device
     device->progress_user = options->progress_user;
     status = choose_dtype(device, options->dtype, err);
     if (status == VINCI_OK) status = choose_operators(device, err);
-    if (status == VINCI_OK) status = create_memory(device, options->n_threads, err);
+    if (status == VINCI_OK) status = create_memory(device, options, err);
     if (status != VINCI_OK) {
         destroy(&device->base);
         return status;

@@ -10,6 +10,7 @@ struct npu_counters {
     uint64_t n_operators;  /* launched one by one, or into a recording */
     uint64_t n_graphs;     /* recordings replayed: one launch each */
     uint64_t n_recordings; /* made */
+    uint64_t n_updates;    /* operators in recordings, launched anew before a replay */
     uint64_t n_syncs;      /* times the host waited for the device */
     uint64_t n_copies;     /* between host and device */
     uint64_t bytes_up, bytes_down;

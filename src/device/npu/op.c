@@ -182,9 +182,10 @@ void npu_check(struct npu_device *device, int code, const char *what)
 
 /* ---- launching ----------------------------------------------------------------------------- */
 
-static void grow_workspace(struct npu_device *device)
+void npu_workspace(struct npu_device *device, uint64_t need)
 {
-    size_t n_bytes = round_up(device->workspace_need + device->workspace_need / 4, 1 << 20);
+    if (need <= device->workspace_bytes || device->status != VINCI_OK) return;
+    size_t n_bytes = round_up(need + need / 4, 1 << 20);
     npu_sync(device);
     npu_graphs_drop(device);
     npu_release(device, device->workspace);
@@ -196,16 +197,17 @@ static void grow_workspace(struct npu_device *device)
 void npu_launch(struct npu_device *device, const char *name, aclnnStatus code,
                 cann_launch_fn *launch)
 {
+    uint64_t need = device->workspace_need;
     npu_check(device, code, name);
-    if (device->status == VINCI_OK && device->workspace_need > device->workspace_bytes)
-        grow_workspace(device);
-    if (device->status == VINCI_OK) {
-        if (device->workspace_need > device->counters.workspace_peak)
-            device->counters.workspace_peak = device->workspace_need;
+    if (device->launch_mode == UPDATE && need > device->workspace_bytes)
+        npu_check(device, ACL_ERROR_RT_FEATURE_NOT_SUPPORT, name); /* it is in recordings */
+    else if (device->launch_mode == LAUNCH) npu_workspace(device, need);
+    if (need > device->workspace_measured) device->workspace_measured = need;
+    if (device->status == VINCI_OK && device->launch_mode != MEASURE) {
+        if (need > device->counters.workspace_peak) device->counters.workspace_peak = need;
         device->counters.n_operators++;
         npu_check(device,
-                  launch(device->workspace_need ? device->workspace : NULL, device->workspace_need,
-                         device->executor, device->stream),
+                  launch(need ? device->workspace : NULL, need, device->executor, device->stream),
                   name);
     } else if (code == ACL_SUCCESS && device->cann->aclDestroyAclOpExecutor) {
         device->cann->aclDestroyAclOpExecutor(device->executor);
