@@ -124,12 +124,22 @@ static void finish(struct vinci_engine *engine, struct kept *kept, size_t n)
     }
 }
 
+/* How far a request had come when another cancelled it depends on how prompts were cut, and that on
+ * time. */
+static bool is_same(const struct kept *a, const struct kept *b)
+{
+    size_t n = a->n_tokens < b->n_tokens ? a->n_tokens : b->n_tokens;
+    bool cut = a->act != STOP && (a->result.finish == VINCI_FINISH_CANCELLED ||
+                                  b->result.finish == VINCI_FINISH_CANCELLED);
+    if (memcmp(a->tokens, b->tokens, n * sizeof *a->tokens) != 0) return false;
+    return cut || (a->n_tokens == b->n_tokens && a->result.finish == b->result.finish &&
+                   memcmp(a->text, b->text, sizeof a->text) == 0);
+}
+
 static void compare(const struct kept *a, const struct kept *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (a[i].n_tokens != b[i].n_tokens || a[i].result.finish != b[i].result.finish ||
-            memcmp(a[i].tokens, b[i].tokens, sizeof a[i].tokens) != 0 ||
-            memcmp(a[i].text, b[i].text, sizeof a[i].text) != 0)
+        if (!is_same(&a[i], &b[i]))
             fail_msg("request %zu: %zu tokens (end %d), expected %zu (%d)", i, b[i].n_tokens,
                      (int)b[i].result.finish, a[i].n_tokens, (int)a[i].result.finish);
 }
@@ -186,7 +196,7 @@ static void same_tokens(const char *version, bool greedy)
     compare(expected, got, N_MIXED);
     close_engine(engine);
     got[3].tokens[0]++; /* and a difference would be seen */
-    assert_int_not_equal(memcmp(got[3].tokens, expected[3].tokens, sizeof got[3].tokens), 0);
+    assert_false(is_same(&got[3], &expected[3]));
 }
 
 static void test_same_tokens(void **state)
@@ -482,6 +492,7 @@ static void test_in_between(void **state)
     some_tokens(tokens, 40, 8);
     submit_greedy(engine, &expected, 0, 30);
     finish(engine, &expected, 1);
+    assert_int_equal(forward_n_begun(engine->forward), 30); /* none beyond a known end */
     assert_int_equal(vinci_session_open(&session, engine, &err), VINCI_OK);
     for (size_t i = 0; i < 3; i++) submit_greedy(engine, &kept[i], i, 30);
     for (size_t i = 0; i < 20; i++) {

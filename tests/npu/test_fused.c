@@ -88,7 +88,6 @@ static void test_every_length(void **state)
             npu_counters(&after);
             double d = fused ? difference(small[i], logits) : 0;
             if (!(d <= worst)) worst = d;
-            assert_int_equal(after.synchronisations - before.synchronisations, 1);
             assert_int_equal(after.device_to_host - before.device_to_host, N_VOCAB * 2);
             bool slow = after.launches - before.launches > 1;
             n_slow += slow;
@@ -96,11 +95,12 @@ static void test_every_length(void **state)
                 recorded = !slow;
                 continue;
             }
+            assert_int_equal(after.synchronisations - before.synchronisations, 1);
             assert_int_equal(after.mallocs - before.mallocs, 0);
             assert_int_equal(after.updates - before.updates, fused ? N_LAYERS : 0);
         }
-        /* 1, 2, 4 pages */
-        assert_int_equal(n_slow, 3);
+        /* 1, 2, 4 pages; the fused operator's workspace grows once */
+        assert_int_equal(n_slow, fused ? 4 : 3);
         print_message("%s: %llu launches, %llu updates, %llu operators, %llu bytes up\n",
                       fused ? "fused" : "small",
                       (unsigned long long)(after.launches - before.launches),
@@ -198,7 +198,7 @@ static void test_auto(void **state)
     static struct kept kept[8];
     struct vinci_engine *engine = open_engine(*state, 8, VINCI_NPU_ATTENTION_AUTO);
     assert_int_equal(generate(engine, 8, 100, 6, kept), 0);
-    assert_true(generate(engine, 8, 520, 12, kept) >= 4 * N_LAYERS);
+    assert_true(generate(engine, 8, 520, 20, kept) >= 4 * N_LAYERS);
     close_engine(engine);
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { Q, K, V, MASK, BLOCKS, SINK, OUT, LSE };
-enum { WORKSPACE = 16384, MASK_SIDE = 2048 };
+enum { WORKSPACE = 16384, WORKSPACE_LONG = 512 << 10, MASK_SIDE = 2048 };
 
 struct fia {
     const aclTensor *query;
@@ -376,8 +376,8 @@ static aclnnStatus attention(op *o, const struct fia *f, uint64_t *ws, aclOpExec
                      (int64_t)1);
     }
     uint64_t workspace = WORKSPACE; /* more for longer sequences, in steps as real ones are */
-    for (uint64_t i = 0; i < o->plan->n_ints[1]; i++)
-        workspace += (uint64_t)o->plan->ints[1][i] / 64 * WORKSPACE;
+    for (uint64_t i = 0; i < o->plan->n_ints[1] && !o->status; i++)
+        workspace += (uint64_t)o->plan->ints[1][i] / 64 * WORKSPACE_LONG;
     return op_done(o, run_attention, workspace, ws, ex);
 }
 

@@ -48,11 +48,6 @@ static bool begin(struct device *base, const struct step *step)
     if (!npu_ready(device)) return true;
     npu_inputs_stage(device, step);
     if (npu_graph_begin(device)) return false;
-    if (device->in.decode && device->in.fused &&
-        !device->use_fused_decode) { /* given up just now */
-        npu_inputs_stage(device, step);
-        if (npu_graph_begin(device)) return false;
-    }
     npu_masks(device);
     return true;
 }
