@@ -2,9 +2,14 @@
 #include "npu_case.h"
 
 #include <dlfcn.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static const char *simulator(void)
 {
@@ -83,4 +88,32 @@ void npu_fail(const char *calls)
     else unsetenv("NPU_SIM_FAIL");
     memcpy(&init, &symbol, sizeof init);
     init(NULL); /* refused, but the simulator reads what shall fail */
+}
+
+void close_engine(struct vinci_engine *engine)
+{
+    vinci_engine_close(engine);
+    assert_int_equal(npu_violations(), 0);
+}
+
+void some_tokens(int32_t *tokens, size_t n, size_t seed)
+{
+    for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)((i * 37 + seed * 11 + 5) % 300);
+}
+
+void append(struct vinci_session *session, const int32_t *tokens, size_t n, float *logits)
+{
+    struct vinci_error err;
+    if (vinci_session_append(session, tokens, n, NULL, logits, &err) != VINCI_OK)
+        fail_msg("%s", err.text);
+}
+
+double difference(const float *a, const float *b)
+{
+    double max = 0;
+    for (int i = 0; i < N_VOCAB; i++) {
+        double d = fabs((double)a[i] - (double)b[i]);
+        if (!(d <= max)) max = d; /* a NaN counts */
+    }
+    return max;
 }

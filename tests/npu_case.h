@@ -13,6 +13,20 @@ enum vinci_status npu_engine(struct vinci_engine **engine, const char *model, co
 /* How the engines opened from now on compute attention in recorded steps. */
 extern enum vinci_npu_attention npu_case_attention;
 
+/* Closes it; the simulator has seen nothing that CANN forbids. */
+void close_engine(struct vinci_engine *engine);
+
+enum { N_VOCAB = 320 }; /* of the golden model "tiny" */
+
+/* Tokens of that model, others for each seed. */
+void some_tokens(int32_t *tokens, size_t n, size_t seed);
+
+/* vinci_session_append, which must succeed; `logits` of the last token. */
+void append(struct vinci_session *session, const int32_t *tokens, size_t n, float *logits);
+
+/* The largest between two logits of the same token; a NaN counts. */
+double difference(const float *a, const float *b);
+
 /* Where the simulator is. */
 struct vinci_cann_places npu_places(void);
 

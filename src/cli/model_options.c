@@ -197,7 +197,7 @@ static double share_here(const struct vinci_engine *engine)
 
 enum { WORTH_BYTES = 256 << 20, STILL = 100 /* rounds: 5 s */, NOT_BEGUN = 10 };
 
-bool reading_begin(struct reading *reading, const struct loaded_model *loaded,
+void reading_begin(struct reading *reading, const struct loaded_model *loaded,
                    const struct program *program)
 {
     struct vinci_engine_info info;
@@ -207,7 +207,6 @@ bool reading_begin(struct reading *reading, const struct loaded_model *loaded,
     reading->under_way = program->progress && strcmp(info.device, "cpu") == 0 &&
                          reading->total >= WORTH_BYTES && share_here(loaded->engine) <= 0.9;
     if (reading->under_way) progress_begin(&reading->progress, program, _("reading the model"));
-    return reading->under_way;
 }
 
 bool reading_goes_on(struct reading *reading)

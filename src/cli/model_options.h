@@ -67,7 +67,7 @@ struct reading {
     bool under_way;
 };
 enum { READING_MILLISECONDS = 50 };
-bool reading_begin(struct reading *reading, const struct loaded_model *loaded,
+void reading_begin(struct reading *reading, const struct loaded_model *loaded,
                    const struct program *program);
 bool reading_goes_on(struct reading *reading);
 void reading_end(struct reading *reading);

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { N_VOCAB = 320, MAX_NEW = 48, N_MIXED = 14 };
+enum { MAX_NEW = 48, N_MIXED = 14 };
 
 static struct vinci_tokenizer *tokenizer;
 
@@ -31,12 +31,6 @@ static struct vinci_engine *open_engine(const char *version, uint32_t n_seqs, bo
     assert_true(engine->device->runs_ahead && engine->device->finds_best);
     engine->device->runs_ahead = engine->device->finds_best = ahead;
     return engine;
-}
-
-static void close_engine(struct vinci_engine *engine)
-{
-    vinci_engine_close(engine);
-    assert_int_equal(npu_violations(), 0);
 }
 
 /* One request and what came of it. `act` is done in the callback of token `at`. */
@@ -75,11 +69,6 @@ static bool keep_token(void *user, const struct vinci_token_event *event)
     default: break;
     }
     return true;
-}
-
-static void some_tokens(int32_t *tokens, size_t n, size_t seed)
-{
-    for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)((i * 37 + seed * 11 + 5) % 300);
 }
 
 static void submit(struct vinci_engine *engine, struct kept *kept, size_t seed, size_t n_prompt,

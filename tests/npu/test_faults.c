@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { N_VOCAB = 320, N_PROMPT = 20, N_DECODE = 4 };
+enum { N_PROMPT = 20, N_DECODE = 4 };
 
 static char model[1024];
 static int32_t tokens[N_PROMPT + N_DECODE];

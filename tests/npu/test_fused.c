@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { N_VOCAB = 320, N_LAYERS = 2, MAX_NEW = 40 };
+enum { N_LAYERS = 2, MAX_NEW = 40 };
 
 static struct vinci_engine *open_engine(const char *version, uint32_t n_seqs,
                                         enum vinci_npu_attention attention)
@@ -28,17 +28,6 @@ static struct vinci_engine *open_engine(const char *version, uint32_t n_seqs,
     return engine;
 }
 
-static void close_engine(struct vinci_engine *engine)
-{
-    vinci_engine_close(engine);
-    assert_int_equal(npu_violations(), 0);
-}
-
-static void some_tokens(int32_t *tokens, size_t n, size_t seed)
-{
-    for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)((i * 37 + seed * 11 + 5) % 300);
-}
-
 static uint64_t updates(void)
 {
     struct npu_sim_counters counters;
@@ -47,23 +36,6 @@ static uint64_t updates(void)
 }
 
 /* ---- what a step costs, and computes ------------------------------------------------------- */
-
-static void append(struct vinci_session *session, const int32_t *tokens, size_t n, float *logits)
-{
-    struct vinci_error err;
-    if (vinci_session_append(session, tokens, n, NULL, logits, &err) != VINCI_OK)
-        fail_msg("%s", err.text);
-}
-
-static double difference(const float *a, const float *b)
-{
-    double max = 0;
-    for (int i = 0; i < N_VOCAB; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        if (!(d <= max)) max = d; /* a NaN counts */
-    }
-    return max;
-}
 
 /* Token by token over the ends of pages, of the window and of recordings. */
 static void test_every_length(void **state)

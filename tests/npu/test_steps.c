@@ -14,8 +14,6 @@
 
 #include <cmocka.h>
 
-enum { N_VOCAB = 320 };
-
 static struct vinci_engine *tiny_engine(const char *version, uint32_t n_seqs, uint32_t n_batch)
 {
     struct vinci_engine *engine = NULL;
@@ -33,18 +31,6 @@ static struct vinci_session *new_session(struct vinci_engine *engine)
     struct vinci_error err;
     assert_int_equal(vinci_session_open(&session, engine, &err), VINCI_OK);
     return session;
-}
-
-static void append(struct vinci_session *session, const int32_t *tokens, size_t n, float *logits)
-{
-    struct vinci_error err;
-    if (vinci_session_append(session, tokens, n, NULL, logits, &err) != VINCI_OK)
-        fail_msg("%s", err.text);
-}
-
-static void some_tokens(int32_t *tokens, size_t n, int32_t seed)
-{
-    for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)((i * 37 + (size_t)seed * 11 + 5) % 300);
 }
 
 /* ---- what a step costs --------------------------------------------------------------------- */
@@ -158,16 +144,6 @@ static void test_prefill_does_not_wait(void **state)
 }
 
 /* ---- the same result by other ways --------------------------------------------------------- */
-
-static double difference(const float *a, const float *b)
-{
-    double max = 0;
-    for (int i = 0; i < N_VOCAB; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        if (!(d <= max)) max = d; /* a NaN counts */
-    }
-    return max;
-}
 
 /* Chunks, decode steps (operator by operator, recorded, replayed) and mixed batches compute the
  * same up to the rounding of BF16; the simulator sums in one order, so small operators agree

@@ -45,28 +45,20 @@ static uint32_t first_page(const struct npu_device *device, uint32_t position, i
     return kind == WINDOW && position > seen ? (position - seen) / NPU_PAGE : 0;
 }
 
-/* Few different sizes, so that few recordings serve a growing sequence: 1, 2, 4, 8, 16, 24, ... */
+/* The first that is not below n, or max. */
+static uint32_t power_of_two(uint32_t n, uint32_t max)
+{
+    uint32_t power = 1;
+    while (power < n) power *= 2;
+    return power < max ? power : max;
+}
+
+/* Few different sizes, so that few recordings serve a growing sequence: 1, 2, 4, 8, 16, 24, ...
+ * (the fused operator, which reads no more than there is, takes powers of two) */
 static uint32_t page_bucket(uint32_t n, uint32_t max)
 {
-    uint32_t bucket = 1;
-    while (bucket < n && bucket < 8) bucket *= 2;
-    if (n > 8) bucket = (uint32_t)round_up(n, 8);
-    return bucket < max ? bucket : max;
-}
-
-/* For the fused operator, which reads no more than there is. */
-static uint32_t block_bucket(uint32_t n, uint32_t max)
-{
-    uint32_t bucket = 1;
-    while (bucket < n) bucket *= 2;
-    return bucket < max ? bucket : max;
-}
-
-static uint32_t lanes_for(const struct npu_device *device, uint32_t n_seqs)
-{
-    uint32_t lanes = 1;
-    while (lanes < n_seqs) lanes *= 2;
-    return lanes < device->limits.n_seqs ? lanes : device->limits.n_seqs;
+    uint32_t rounded = n > 8 ? (uint32_t)round_up(n, 8) : power_of_two(n, 8);
+    return rounded < max ? rounded : max;
 }
 
 /* ---- shape --------------------------------------------------------------------------------- */
@@ -101,11 +93,11 @@ static void find_attention(struct npu_device *device)
     in->fused = device->use_fused_attention;
     if (in->decode && in->fused)
         in->fused = device->use_fused_decode &&
-                    (uint64_t)in->n_rows * block_bucket(first->n_pages[FULL], ctx_pages) >=
+                    (uint64_t)in->n_rows * power_of_two(first->n_pages[FULL], ctx_pages) >=
                         device->fused_decode_pages;
     for (uint32_t g = 0; g < in->n_groups; g++) {
         uint32_t *n_pages = &in->groups[g].n_pages[FULL];
-        *n_pages = in->decode && in->fused ? block_bucket(*n_pages, ctx_pages)
+        *n_pages = in->decode && in->fused ? power_of_two(*n_pages, ctx_pages)
                                            : page_bucket(*n_pages, ctx_pages);
     }
 }
@@ -117,7 +109,7 @@ static void find_shape(struct npu_device *device, const struct step *step)
     uint32_t n_seqs = (uint32_t)step->n_seqs;
     in->decode = is_decode(step);
     in->n_groups = 0;
-    uint32_t lanes = in->decode ? lanes_for(device, n_seqs) : 0;
+    uint32_t lanes = in->decode ? power_of_two(n_seqs, device->limits.n_seqs) : 0;
     in->n_lanes = in->decode ? lanes : n_seqs;
     in->n_rows = in->decode ? lanes : (uint32_t)step->n_tokens;
     in->n_outputs = in->decode ? lanes : (uint32_t)step->n_outputs;

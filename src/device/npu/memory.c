@@ -132,7 +132,7 @@ void npu_clear(struct npu_device *device, void *memory, size_t n_bytes)
 
 void npu_sync(struct npu_device *device)
 {
-    if (device->lost) return;
+    if (device->base.lost) return;
     device->counters.n_syncs++;
     npu_check(device, device->cann->aclrtSynchronizeStream(device->stream),
               "aclrtSynchronizeStream");
@@ -254,7 +254,7 @@ void npu_kv_pool_destroy(struct device *base, struct kv_pool *pool)
 {
     if (!pool) return;
     struct npu_device *device = npu_device_of(base);
-    if (device->lost) { /* nobody waited for it: its memory goes with it */
+    if (device->base.lost) { /* nobody waited for it: its memory goes with it */
         free(pool);
         return;
     }
@@ -272,7 +272,7 @@ void npu_kv_page_copy(struct device *base, struct kv_pool *pool, int32_t to, int
     size_t page = pool->layer_bytes / pool->n_pages;
     for (uint32_t layer = 0; layer < 2 * pool->n_layers; layer++) {
         uint8_t *data = (layer % 2 ? pool->v : pool->k) + layer / 2 * pool->layer_bytes;
-        if (device->status == VINCI_OK && !device->lost)
+        if (device->status == VINCI_OK && !device->base.lost)
             npu_check(
                 device,
                 device->cann->aclrtMemcpyAsync(data + (size_t)(to + PAGES_BEFORE) * page, page,

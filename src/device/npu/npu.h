@@ -230,7 +230,6 @@ struct npu_device {
 
     enum vinci_status status; /* of the step, or of what goes on at creation */
     struct vinci_error err;
-    bool lost; /* nothing more can be done with it */
 
     struct call_object objects[NPU_CALL_OBJECTS];
     size_t n_objects;

@@ -17,7 +17,7 @@ enum { OUTPUT_ROWS = 16 };
 /* Something can be asked of it, by this thread. */
 bool npu_ready(struct npu_device *device)
 {
-    if (device->lost && device->status == VINCI_OK)
+    if (device->base.lost && device->status == VINCI_OK)
         device->status = fail(&device->err, VINCI_DEVICE,
                               "%s: the device was lost by an earlier error; close the model and "
                               "start again, `npu-smi info` shows the card's state",
@@ -35,7 +35,7 @@ enum vinci_status npu_settle(struct npu_device *device, struct vinci_error *err)
     if (status == VINCI_OK) return VINCI_OK;
     if (err) *err = device->err;
     npu_end_call(device);
-    if (!device->lost) device->cann->aclrtSynchronizeStream(device->stream);
+    if (!device->base.lost) device->cann->aclrtSynchronizeStream(device->stream);
     device->status = VINCI_OK;
     return status;
 }

@@ -169,14 +169,14 @@ void npu_check(struct npu_device *device, int code, const char *what)
     if (device->status != VINCI_OK) return;
     struct buf call = {0};
     describe_objects(device, &call);
-    device->lost = device->base.lost = device->lost || ends_the_device(code);
+    device->base.lost = device->base.lost || ends_the_device(code);
     bool memory = code == ACL_ERROR_RT_MEMORY_ALLOCATION || code == ACL_ERROR_RT_DEVICE_OOM;
     device->status =
         fail(&device->err, memory ? VINCI_NO_MEMORY : VINCI_DEVICE,
              "%s: %s%.300s failed: error %d, %s (CANN %s)%s%.300s%s", device->base.name, what,
              call.data ? call.data : "", code, cann_error_text(code), device->cann->version,
              said && *said ? "; " : "", said ? said : "",
-             device->lost ? _("; the device is lost to this process, start it again") : "");
+             device->base.lost ? _("; the device is lost to this process, start it again") : "");
     buf_free(&call);
 }
 

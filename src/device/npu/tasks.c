@@ -17,7 +17,7 @@
 /* Forgets an error, unless it took the device with it. */
 static void forgive(struct npu_device *device)
 {
-    if (device->lost) return;
+    if (device->base.lost) return;
     npu_end_call(device);
     device->status = VINCI_OK;
 }
