@@ -5,10 +5,10 @@
 #include "base/lang.h"
 #include "base/random.h"
 #include "bench/load.h"
+#include "cli/bench_record.h"
 #include "cli/command.h"
 #include "cli/print.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stddef.h>
@@ -434,15 +434,7 @@ static enum vinci_status write_json(const struct serve_args *args, const char *m
     if (args->goodput) set(root, "request_goodput", json_real(r->n_good / r->seconds));
     for (int i = 0; root && i < N_METRICS; i++) set_metric(root, r, i);
     if (root) set_samples(root, requests, args->num_prompts);
-    bool to_stdout = strcmp(args->result, "-") == 0;
-    FILE *file = to_stdout ? stdout : fopen(args->result, "we");
-    enum vinci_status status = VINCI_OK;
-    if (!file) status = fail_errno(err, errno, args->result, "write");
-    else if (!root || json_dumpf(root, file, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) != 0)
-        status = fail(err, VINCI_IO, "%s: cannot be written", args->result);
-    if (file) fputc('\n', file);
-    if (file && !to_stdout && fclose(file) != 0 && status == VINCI_OK)
-        status = fail_errno(err, errno, args->result, "write");
+    enum vinci_status status = bench_write_json(args->result, root, err);
     json_decref(root);
     return status;
 }

@@ -238,7 +238,7 @@ static enum vinci_status try_again(struct slot *slot, double asked, const struct
     if (slot->pos > slot->began && !fetch->work[slot->file].no_ranges) slot->failures = 0;
     if (++slot->failures > http->n_retries)
         return fail(err, why->status,
-                    "%s; given up after %u attempts; the same command goes on from here", why->text,
+                    "%s; given up at attempt %u; the same command goes on from here", why->text,
                     slot->failures);
     double pause = http_pause(http, slot->failures, asked);
     log_message(&log, VINCI_LOG_INFO, "%s; again in %.1f s", why->text, pause);

@@ -303,6 +303,22 @@ static enum http_outcome refused(struct http_request *request, struct vinci_erro
     return passing ? HTTP_RETRY : HTTP_FATAL;
 }
 
+/* libcurl's sentence names whom it could not reach: unless that is the URL's host, it is a proxy.
+ */
+static bool failed_at_proxy(const char *url, CURLcode result, const char *why)
+{
+    if (result == CURLE_COULDNT_RESOLVE_PROXY || result == CURLE_PROXY) return true;
+    if (result != CURLE_COULDNT_CONNECT) return false;
+    CURLU *parts = curl_url();
+    char *host = NULL;
+    bool is_proxy = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                    curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                    strstr(why, "onnect to ") && !strstr(why, host);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return is_proxy;
+}
+
 enum http_outcome http_request_outcome(struct http_request *request, CURLcode result,
                                        struct vinci_error *err)
 {
@@ -318,7 +334,10 @@ enum http_outcome http_request_outcome(struct http_request *request, CURLcode re
                            result == CURLE_SSL_CACERT_BADFILE || result == CURLE_SSL_CERTPROBLEM;
         fail(err, VINCI_IO, "%s: %s%s", request->url, why,
              certificate ? _("; behind a company's proxy, SSL_CERT_FILE names its certificate")
-                         : "");
+             : failed_at_proxy(request->url, result, why)
+                 ? _("; that is the proxy of https_proxy, http_proxy or all_proxy: check or unset "
+                     "it")
+                 : "");
         bool hopeless = certificate || result == CURLE_URL_MALFORMAT ||
                         result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_OUT_OF_MEMORY;
         return hopeless ? HTTP_FATAL : HTTP_RETRY;
@@ -407,7 +426,7 @@ enum vinci_status http_get(const struct http *http, const char *url, size_t limi
                           limit);
         } else if (outcome == HTTP_FATAL || ++failures > http->n_retries ||
                    (unreachable(result) && failures > 2)) {
-            status = failures ? fail(err, why.status, "%s; given up after %u attempts", why.text,
+            status = failures ? fail(err, why.status, "%s; given up at attempt %u", why.text,
                                      failures + (outcome == HTTP_FATAL))
                               : fail(err, why.status, "%s", why.text);
         } else if (!http_wait(http, http_pause(http, failures, request.pause))) {

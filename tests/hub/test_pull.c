@@ -325,7 +325,7 @@ static void connections_that_break(void **state)
     remove_model("ms");
     server.faults.cut_after = 0;
     expect(VINCI_IO, "pull o/m.x --retries 3" QUICK);
-    says(err_text, "given up after 4 attempts");
+    says(err_text, "given up at attempt 4");
     assert_false(is_there(MODEL "/config.json"));
     hub_server_reset(&server);
     expect(VINCI_OK, "pull o/m.x" QUICK);
@@ -445,6 +445,10 @@ static void proxies(void **state)
     extra_environment = environment;
     expect(VINCI_OK, "pull o/m.x" QUICK);
     expect_model(MODEL);
+    extra_environment = "MODELSCOPE_DOMAIN=http://hub.invalid http_proxy=http://127.0.0.1:9";
+    remove_model("ms");
+    expect(VINCI_IO, "pull o/m.x" QUICK);
+    says(err_text, "that is the proxy");
 }
 
 static void lists_that_lie(void **state)
