@@ -8,8 +8,14 @@
 #include <string.h>
 #include <time.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 /* With nothing but held jobs clients are still watched, as often as this. */
 #define HELD_WAIT_SECONDS 0.1
+/* With nothing to do for so long, what requests have left of the heap goes back to the system. */
+#define IDLE_SECONDS 0.5
 
 struct loop {
     struct vinci_engine *engine;
@@ -264,6 +270,24 @@ static void step(struct loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
+/* Until there is something to do; the lock is held. */
+static void wait_idle(struct loop *loop)
+{
+    bool trimmed = false;
+    while (!loop->arrived && !loop->stopping) {
+        if (trimmed) {
+            pthread_cond_wait(&loop->wake, &loop->lock);
+        } else if (!condition_wait(&loop->wake, &loop->lock, IDLE_SECONDS)) {
+            pthread_mutex_unlock(&loop->lock);
+#ifdef __GLIBC__
+            malloc_trim(0);
+#endif
+            trimmed = true;
+            pthread_mutex_lock(&loop->lock);
+        }
+    }
+}
+
 static void *run(void *user)
 {
     struct loop *loop = user;
@@ -272,8 +296,7 @@ static void *run(void *user)
         pthread_mutex_lock(&loop->lock);
         if (all_held && !loop->arrived && !loop->stopping && !loop->nudged)
             condition_wait(&loop->wake, &loop->lock, HELD_WAIT_SECONDS);
-        while (!loop->arrived && !loop->active && !loop->stopping)
-            pthread_cond_wait(&loop->wake, &loop->lock);
+        if (!loop->active) wait_idle(loop);
         loop->nudged = false;
         struct job *job = loop->arrived;
         bool stopping = loop->stopping, all = loop->cancel_all || stopping;
