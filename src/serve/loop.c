@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/lang.h"
+#include "serve/writer.h"
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct loop {
     bool stopping, refusing, failed, cancel_all;
     bool nudged;              /* a job that was held may go on, or is cancelled */
     struct vinci_error error; /* why the engine failed */
+    struct writer *writer;    /* to be woken after the step; NULL: not */
     struct pollfd *polls;     /* [polls_capacity] */
     size_t polls_capacity;
 };
@@ -58,9 +60,9 @@ static bool condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, dou
 
 void waiter_init(struct waiter *waiter, int fd)
 {
+    *waiter = (struct waiter){.fd = fd};
     pthread_mutex_init(&waiter->lock, NULL);
     condition_init(&waiter->changed);
-    waiter->fd = fd;
     atomic_init(&waiter->client_left, false);
 }
 
@@ -129,11 +131,16 @@ static bool on_token(void *user, const struct vinci_token_event *event)
     double now = seconds_now();
     pthread_mutex_lock(&job->waiter->lock);
     bool kept = keep(job, event), full = job->tokens.n >= JOB_TOKENS_MAX;
-    bool first = job->tokens.n == 1;
+    bool first = job->tokens.n == 1, own = job->waiter->state == WAITER_OWN;
     if (full) atomic_store(&job->full, true);
+    job->waiter->news = true;
+    if (!own) {
+        writer_add(job->waiter);
+        job->loop->writer = job->waiter->writer;
+    }
     pthread_mutex_unlock(&job->waiter->lock);
     /* The lock is free when the other thread wakes; the waiter lives until the job is done. */
-    if (first) pthread_cond_signal(&job->waiter->changed);
+    if (first && own) pthread_cond_signal(&job->waiter->changed);
     if (full) hold(job, now);
     if (event->index == 0) metrics_observe(metrics, &metrics->ttft, now - job->arrived);
     else metrics_observe(metrics, &metrics->itl, now - job->last_token);
@@ -162,9 +169,12 @@ static void end_job(struct loop *loop, struct job *job, const struct vinci_reque
     pthread_mutex_unlock(&loop->lock);
     pthread_mutex_lock(&waiter->lock);
     job->result = ended;
-    job->done = true;
-    pthread_cond_signal(&waiter->changed);
+    job->done = waiter->news = true;
+    struct writer *writer = waiter->state == WAITER_OWN ? NULL : waiter->writer;
+    if (writer) writer_add(waiter);
+    else pthread_cond_signal(&waiter->changed);
     pthread_mutex_unlock(&waiter->lock);
+    if (writer) writer_wake(writer);
 }
 
 static void fail_job(struct loop *loop, struct job *job, const struct vinci_error *error)
@@ -261,6 +271,8 @@ static void step(struct loop *loop)
     struct vinci_error err = {0};
     size_t n_active = 0;
     enum vinci_status status = vinci_engine_step(loop->engine, &n_active, &err);
+    if (loop->writer) writer_wake(loop->writer);
+    loop->writer = NULL;
     collect_done(loop);
     if (status != VINCI_OK) fail_active(loop, &err);
     if (status == VINCI_OK) return;
