@@ -21,19 +21,23 @@ host, port = base[7:].split(":")
 counts, lock = {}, threading.Lock()
 
 
-def post(path, body, most):
-    """Sends the body and reads at most so many bytes of the answer: its status."""
+def post(path, body, most, close=True):
+    """Sends the body and reads at most so many bytes of the answer: its status. A stream that is not
+    to close comes in chunks, the way of writer.c."""
     got = b""
     with socket.create_connection((host, int(port)), timeout=600) as s:
         s.sendall(
             b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n" % (path.encode(), len(body)) + body
+            b"Content-Length: %d\r\nConnection: %s\r\n\r\n"
+            % (path.encode(), len(body), b"close" if close else b"keep-alive") + body
         )
         while len(got) < most:
             data = s.recv(4096)
             if not data:
                 break
             got += data
+            if not close and got.endswith(b"\r\n0\r\n\r\n"):
+                break
     return got[9:12].decode("latin1")
 
 
@@ -61,11 +65,11 @@ def one(r):
     k = r.random()
     path = "/v1/chat/completions"
     if k < 0.4:
-        return "stream", post(path, chat(60, stream=True, ignore_eos=r.random() < 0.5), everything)
+        return "stream", post(path, chat(60, stream=True, ignore_eos=r.random() < 0.5), everything, r.random() < 0.5)
     if k < 0.45:
         return "slow", slow(path, chat(400, stream=True, ignore_eos=True, logprobs=True, top_logprobs=20))
     if k < 0.6:
-        return "vanishes", post(path, chat(2000, stream=True, ignore_eos=True), r.randint(1, 5000))
+        return "vanishes", post(path, chat(2000, stream=True, ignore_eos=True), r.randint(1, 5000), r.random() < 0.5)
     if k < 0.7:
         body = {"input": "hi", "max_output_tokens": 20, "stream": r.random() < 0.5}
         return "response", post("/v1/responses", json.dumps(body).encode(), everything)
