@@ -277,9 +277,10 @@ static enum vinci_status run_all(struct load *load, struct load_request *request
         int n_running = 0;
         if (curl_multi_perform(load->multi, &n_running) != CURLM_OK)
             return fail(err, VINCI_FAILED, "libcurl cannot go on");
+        uint32_t n_before = n_done;
         collect(load, requests, &n_done, n);
         double wait = n_started < n && due > now ? due - now : .2;
-        if (n_done < n)
+        if (n_done == n_before) /* else there may be room for another */
             curl_multi_poll(load->multi, NULL, 0, wait < .2 ? (int)(1e3 * wait) : 200, NULL);
     }
     return VINCI_OK;

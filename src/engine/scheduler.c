@@ -566,12 +566,17 @@ void scheduler_info(struct scheduler *s, struct vinci_engine_info *info)
     if (idle) pthread_mutex_unlock(&s->engine->lock);
 }
 
+/* Their pages are for whoever begins in this step. */
 static void end_cancelled(struct scheduler *s)
 {
+    bool any = false;
     pthread_mutex_lock(&s->list);
-    for (struct vinci_request *request = s->first; request; request = request->next)
-        if (!vinci_request_done(request) && is_cancelled(request))
-            request_finish(request, VINCI_FINISH_CANCELLED);
+    for (struct vinci_request *request = s->first; request; request = request->next) {
+        if (vinci_request_done(request) || !is_cancelled(request)) continue;
+        request_finish(request, VINCI_FINISH_CANCELLED);
+        any = true;
+    }
+    if (any) release_pages(s);
     pthread_mutex_unlock(&s->list);
 }
 

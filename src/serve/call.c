@@ -67,11 +67,10 @@ static void call_free(void *stream)
     free(call);
 }
 
-static bool call_next(void *stream, struct buf *to)
+static bool call_next(void *stream, double seconds, bool speak, struct buf *to)
 {
     struct call *call = stream;
     const struct api *api = call->api;
-    double seconds = call->exchange->server->options.keep_alive_seconds;
     call->out = to;
     if (!call->begun) {
         call->begun = true;
@@ -79,7 +78,7 @@ static bool call_next(void *stream, struct buf *to)
         return !call->failed;
     }
     enum generation_state state = generation_next(call->generation, seconds, api->on_piece, call);
-    if (state == GENERATION_IDLE)
+    if (state == GENERATION_IDLE && speak)
         buf_append_text(to, api->keep_alive ? api->keep_alive : ": keep-alive\n\n");
     if (state == GENERATION_DONE) {
         note_usage(call);
@@ -109,6 +108,7 @@ void call_answer(struct exchange *x, const struct api *api)
     if (call) call->api = api;
     bool ok = call ? api->start(call, x, &error) : api_fail_memory(&error);
     if (ok && call->params.stream) {
+        x->waiter = &call->generation->waiter;
         answer_stream(x, call_next, call_free, call);
         return;
     }

@@ -326,6 +326,7 @@ enum generation_state generation_next(struct generation *g, double seconds, piec
         if (left <= 0 || !waiter_wait(&g->waiter, left)) break;
     }
     bool any = has_news(g);
+    g->waiter.news = false;
     pthread_mutex_unlock(&g->waiter.lock);
     for (uint32_t i = 0; any && i < g->n_choices; i++) {
         struct choice *choice = &g->choices[i];

@@ -12,15 +12,19 @@
 #include "serve/json_out.h"
 #include "serve/routes.h"
 #include "serve/server.h"
+#include "serve/writer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define HEADER_BYTES_MAX (32 * 1024)
@@ -144,6 +148,14 @@ const char *http_header(const struct exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+/* Every version of libmicrohttpd sends a stream in chunks then. */
+static bool takes_chunks(struct exchange *x, const char *version)
+{
+    const char *wish = http_header(x, "Connection");
+    return strcmp(version, "HTTP/1.1") == 0 && strcmp(x->method, "POST") == 0 && x->fd >= 0 &&
+           (!wish || strcasecmp(wish, "keep-alive") == 0);
+}
+
 static struct exchange *exchange_new(struct http *http, struct MHD_Connection *connection,
                                      const char *method, const char *path)
 {
@@ -168,6 +180,7 @@ static void exchange_free(struct exchange *x)
     buf_free(&x->body);
     buf_free(&x->out);
     buf_free(&x->pending);
+    buf_free(&x->unsent);
     free(x);
 }
 
@@ -236,14 +249,81 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
+/* Sends what is pending as one chunk; what finds no room is `unsent`. libmicrohttpd has sent all
+ * that was before, and what comes later goes through it or the same way. */
+static bool send_chunk(struct exchange *x)
+{
+    char head[20];
+    size_t n_head = (size_t)snprintf(head, sizeof head, "%zx\r\n", x->pending.size);
+    struct iovec parts[] = {{head, n_head}, {x->pending.data, x->pending.size}, {"\r\n", 2}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+    ssize_t sent = sendmsg(x->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    size_t n = sent > 0 ? (size_t)sent : 0;
+    bool ok = true;
+    for (size_t i = 0; i < 3; i++) {
+        size_t here = n < parts[i].iov_len ? n : parts[i].iov_len;
+        ok =
+            ok && buf_append(&x->unsent, (char *)parts[i].iov_base + here, parts[i].iov_len - here);
+        n -= here;
+    }
+    if (!ok) shutdown(x->fd, SHUT_RDWR); /* no memory: the stream cannot be kept whole */
+    x->pending.size = 0;
+    return x->unsent.size == 0 && ok;
+}
+
+/* For writer.c. */
+static bool write_stream(void *user)
+{
+    struct exchange *x = user;
+    x->stream_ended = !x->next(x->stream, 0, false, &x->pending);
+    return !x->stream_ended && (x->pending.size == 0 || send_chunk(x));
+}
+
+/* The rest of a chunk, as the client takes it. */
+static bool send_rest(struct exchange *x)
+{
+    int milliseconds = 1000 * (int)x->server->options.write_seconds;
+    size_t n_sent = 0;
+    while (n_sent < x->unsent.size) {
+        struct pollfd room = {.fd = x->fd, .events = POLLOUT};
+        if (poll(&room, 1, milliseconds) == 0) return false;
+        ssize_t n = send(x->fd, x->unsent.data + n_sent, x->unsent.size - n_sent,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
+        if (n > 0) n_sent += (size_t)n;
+    }
+    x->unsent.size = 0;
+    return true;
+}
+
+/* While others write, libmicrohttpd sees nothing move: its clock stands. Returns whether there was
+ * silence. */
+static bool lend_stream(struct exchange *x)
+{
+    const struct serve_options *options = &x->server->options;
+    MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    bool silent =
+        !writer_lend(x->server->writer, x->waiter, options->keep_alive_seconds, write_stream, x);
+    MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                              (unsigned)options->write_seconds);
+    return silent;
+}
+
 static ssize_t read_stream(void *user, uint64_t position, char *to, size_t max)
 {
     struct exchange *x = user;
+    double seconds = x->server->options.keep_alive_seconds;
     (void)position;
     if (x->pending_sent == x->pending.size) {
         x->pending.size = x->pending_sent = 0;
-        while (!x->stream_ended && x->pending.size == 0)
-            x->stream_ended = !x->next(x->stream, &x->pending);
+        while (!x->stream_ended && x->pending.size == 0) {
+            bool lent = x->direct && x->stream_begun;
+            bool silent = lent && lend_stream(x);
+            if (x->unsent.size && !send_rest(x)) return MHD_CONTENT_READER_END_WITH_ERROR;
+            if (x->stream_ended || x->pending.size) break;
+            x->stream_ended = !x->next(x->stream, lent ? 0 : seconds, silent || !lent, &x->pending);
+            x->stream_begun = true;
+        }
         if (x->pending.size == 0) return MHD_CONTENT_READER_END_OF_STREAM;
     }
     size_t n = x->pending.size - x->pending_sent;
@@ -316,10 +396,10 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     struct http *http = user;
     struct exchange *x = *context;
     uint64_t max = http->server->options.max_body;
-    (void)version;
     if (!x) {
         *context = x = exchange_new(http, connection, method, path);
         if (!x) return MHD_NO;
+        x->direct = takes_chunks(x, version);
         const char *length = http_header(x, "Content-Length");
         if (length && strtoull(length, NULL, 10) > max) x->too_large = true;
         if (!routes_check(x)) return send_answer(x); /* before the body, which is not read then */

@@ -11,9 +11,9 @@ struct asset;
 struct peer;
 struct MHD_Connection;
 
-/* Appends what is to be sent next to `out`, blocking until there is something. False: what was
- * appended is the last. */
-typedef bool stream_next_fn(void *stream, struct buf *out);
+/* Appends what is to be sent next to `out`, waiting at most so many seconds for it; then, if it is
+ * to `speak`, a sign that it is still alive. False: what was appended is the last. */
+typedef bool stream_next_fn(void *stream, double seconds, bool speak, struct buf *out);
 typedef void stream_free_fn(void *stream);
 
 struct exchange {
@@ -44,7 +44,10 @@ struct exchange {
     void *stream;
     struct buf pending; /* of the stream: produced and not yet sent */
     size_t pending_sent;
-    bool stream_ended;
+    bool stream_begun, stream_ended;
+    struct waiter *waiter; /* of the stream */
+    bool direct;           /* its events may go straight to the socket, as chunks of HTTP/1.1 */
+    struct buf unsent;     /* the rest of such a chunk */
 
     char model[256]; /* as the request names it, cut to fit */
 

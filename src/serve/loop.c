@@ -3,13 +3,20 @@
 
 #include "base/clock.h"
 #include "base/lang.h"
+#include "serve/writer.h"
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 /* With nothing but held jobs clients are still watched, as often as this. */
 #define HELD_WAIT_SECONDS 0.1
+/* With nothing to do for so long, what requests have left of the heap goes back to the system. */
+#define IDLE_SECONDS 0.5
 
 struct loop {
     struct vinci_engine *engine;
@@ -24,6 +31,7 @@ struct loop {
     bool stopping, refusing, failed, cancel_all;
     bool nudged;              /* a job that was held may go on, or is cancelled */
     struct vinci_error error; /* why the engine failed */
+    struct writer *writer;    /* to be woken after the step; NULL: not */
     struct pollfd *polls;     /* [polls_capacity] */
     size_t polls_capacity;
 };
@@ -52,9 +60,9 @@ static bool condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, dou
 
 void waiter_init(struct waiter *waiter, int fd)
 {
+    *waiter = (struct waiter){.fd = fd};
     pthread_mutex_init(&waiter->lock, NULL);
     condition_init(&waiter->changed);
-    waiter->fd = fd;
     atomic_init(&waiter->client_left, false);
 }
 
@@ -123,11 +131,16 @@ static bool on_token(void *user, const struct vinci_token_event *event)
     double now = seconds_now();
     pthread_mutex_lock(&job->waiter->lock);
     bool kept = keep(job, event), full = job->tokens.n >= JOB_TOKENS_MAX;
-    bool first = job->tokens.n == 1;
+    bool first = job->tokens.n == 1, own = job->waiter->state == WAITER_OWN;
     if (full) atomic_store(&job->full, true);
+    job->waiter->news = true;
+    if (!own) {
+        writer_add(job->waiter);
+        job->loop->writer = job->waiter->writer;
+    }
     pthread_mutex_unlock(&job->waiter->lock);
     /* The lock is free when the other thread wakes; the waiter lives until the job is done. */
-    if (first) pthread_cond_signal(&job->waiter->changed);
+    if (first && own) pthread_cond_signal(&job->waiter->changed);
     if (full) hold(job, now);
     if (event->index == 0) metrics_observe(metrics, &metrics->ttft, now - job->arrived);
     else metrics_observe(metrics, &metrics->itl, now - job->last_token);
@@ -156,9 +169,12 @@ static void end_job(struct loop *loop, struct job *job, const struct vinci_reque
     pthread_mutex_unlock(&loop->lock);
     pthread_mutex_lock(&waiter->lock);
     job->result = ended;
-    job->done = true;
-    pthread_cond_signal(&waiter->changed);
+    job->done = waiter->news = true;
+    struct writer *writer = waiter->state == WAITER_OWN ? NULL : waiter->writer;
+    if (writer) writer_add(waiter);
+    else pthread_cond_signal(&waiter->changed);
     pthread_mutex_unlock(&waiter->lock);
+    if (writer) writer_wake(writer);
 }
 
 static void fail_job(struct loop *loop, struct job *job, const struct vinci_error *error)
@@ -255,6 +271,8 @@ static void step(struct loop *loop)
     struct vinci_error err = {0};
     size_t n_active = 0;
     enum vinci_status status = vinci_engine_step(loop->engine, &n_active, &err);
+    if (loop->writer) writer_wake(loop->writer);
+    loop->writer = NULL;
     collect_done(loop);
     if (status != VINCI_OK) fail_active(loop, &err);
     if (status == VINCI_OK) return;
@@ -262,6 +280,24 @@ static void step(struct loop *loop)
     loop->failed = true;
     loop->error = err;
     pthread_mutex_unlock(&loop->lock);
+}
+
+/* Until there is something to do; the lock is held. */
+static void wait_idle(struct loop *loop)
+{
+    bool trimmed = false;
+    while (!loop->arrived && !loop->stopping) {
+        if (trimmed) {
+            pthread_cond_wait(&loop->wake, &loop->lock);
+        } else if (!condition_wait(&loop->wake, &loop->lock, IDLE_SECONDS)) {
+            pthread_mutex_unlock(&loop->lock);
+#ifdef __GLIBC__
+            malloc_trim(0);
+#endif
+            trimmed = true;
+            pthread_mutex_lock(&loop->lock);
+        }
+    }
 }
 
 static void *run(void *user)
@@ -272,8 +308,7 @@ static void *run(void *user)
         pthread_mutex_lock(&loop->lock);
         if (all_held && !loop->arrived && !loop->stopping && !loop->nudged)
             condition_wait(&loop->wake, &loop->lock, HELD_WAIT_SECONDS);
-        while (!loop->arrived && !loop->active && !loop->stopping)
-            pthread_cond_wait(&loop->wake, &loop->lock);
+        if (!loop->active) wait_idle(loop);
         loop->nudged = false;
         struct job *job = loop->arrived;
         bool stopping = loop->stopping, all = loop->cancel_all || stopping;

@@ -22,11 +22,26 @@
 #define JOB_TOKENS_MAX 256
 #define JOB_HELD_SECONDS_MAX 600
 
+/* Who takes the tokens: the connection's thread, or writer.c's, which waits for some or is at it.
+ */
+enum waiter_state { WAITER_OWN, WAITER_PARKED, WAITER_WRITING };
+
 struct waiter {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* on CLOCK_MONOTONIC */
     int fd;                 /* the client's socket, -1: none to watch */
     atomic_bool client_left;
+
+    /* Under the lock. */
+    bool news; /* tokens or an end that nobody has looked at */
+    enum waiter_state state;
+
+    /* For writer.c; see there. */
+    struct writer *writer;
+    bool (*write)(void *user);
+    void *user;
+    bool listed, silent, wanted_back;
+    struct waiter *next;
 };
 
 void waiter_init(struct waiter *waiter, int fd);

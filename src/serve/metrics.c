@@ -166,6 +166,9 @@ bool metrics_write(struct metrics *metrics, const struct metrics_now *now, struc
     single(&w, "vllm:kv_cache_usage_perc", "KV cache in use, 1 is all of it.", "gauge",
            now->kv_use);
     single(&w, "vinci:kv_cache_bytes", "KV cache in use.", "gauge", (double)now->kv_bytes);
+    if (now->heap_bytes)
+        single(&w, "vinci:heap_bytes", "Memory in use beside the KV cache's pages.", "gauge",
+               (double)now->heap_bytes);
     single(&w, "vinci:http_connections", "Open connections.", "gauge", now->n_connections);
     single(&w, "vllm:prompt_tokens_total", "Tokens of prompts.", "counter",
            (double)metrics->prompt_tokens);

@@ -57,8 +57,8 @@ void metrics_http(struct metrics *metrics, unsigned status);
 struct metrics_now {
     const char *model;
     uint32_t n_running, n_waiting, n_paused, n_connections;
-    double kv_use; /* 0 to 1 */
-    uint64_t kv_bytes, n_preempted, n_steps;
+    double kv_use;                                       /* 0 to 1 */
+    uint64_t kv_bytes, heap_bytes, n_preempted, n_steps; /* heap_bytes 0: not known */
 };
 
 /* Prometheus' text format 0.0.4. False: no memory. */

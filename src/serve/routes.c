@@ -16,6 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#include <malloc.h>
+#define HAS_MALLINFO2 1
+#endif
+
 static route_fn handle_models, handle_model, handle_health, handle_ready, handle_metrics,
     handle_version, handle_asset;
 
@@ -389,6 +394,17 @@ static void handle_version(struct exchange *x)
     answer_written(x, &out);
 }
 
+/* What was allocated and not freed; 0 where the C library does not tell. */
+static uint64_t heap_bytes(void)
+{
+#ifdef HAS_MALLINFO2
+    struct mallinfo2 info = mallinfo2();
+    return (uint64_t)info.uordblks + info.hblkhd;
+#else
+    return 0;
+#endif
+}
+
 static void handle_metrics(struct exchange *x)
 {
     struct server *server = x->server;
@@ -405,6 +421,7 @@ static void handle_metrics(struct exchange *x)
         .n_paused = info.n_paused,
         .n_connections = http_n_connections(server->http),
         .kv_bytes = info.kv_bytes,
+        .heap_bytes = heap_bytes(),
         .kv_use = info.kv_bytes_max ? (double)info.kv_bytes / (double)info.kv_bytes_max : 0,
         .n_preempted = info.n_preempted,
         .n_steps = info.n_steps,

@@ -7,9 +7,11 @@
  *   params.c       what every body becomes                       json_in.c  json_out.c
  *   generation.c   prompts out, tokens in, items                 logprobs.c
  *   loop.c         the engine's thread                           metrics.c  keys.c  store.c
+ *   writer.c       the thread that writes streams
  *
  * The one decision: a thread for each connection, which parses, waits and writes, and one thread
- * for the engine, which does nothing else. They meet in loop.c alone. */
+ * for the engine, which does nothing else. They meet in loop.c alone. While a stream's client keeps
+ * up, writer.c's thread writes for the connection's. */
 #ifndef VINCI_SERVE_SERVE_H
 #define VINCI_SERVE_SERVE_H
 

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "serve/http.h"
+#include "serve/writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,7 @@ enum vinci_status serve_start(struct server **out, struct vinci_engine *engine,
     if (status == VINCI_OK) status = keys_open(&server->keys, options->api_key_file, err);
     if (status == VINCI_OK)
         status = store_open(&server->store, options->max_stored, STORE_BYTES_MAX, err);
+    if (status == VINCI_OK) status = writer_start(&server->writer, err);
     if (status == VINCI_OK)
         status = loop_start(&server->loop, engine, &server->metrics, options->max_queue, err);
     if (status == VINCI_OK) status = http_start(&server->http, server, err);
@@ -151,6 +153,7 @@ void serve_stop(struct server *server)
     }
     http_stop(server->http); /* waits for the connections' threads, which wait for their jobs */
     loop_stop(server->loop);
+    writer_stop(server->writer);
     store_close(server->store);
     keys_close(server->keys);
     metrics_release(&server->metrics);

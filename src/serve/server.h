@@ -23,6 +23,7 @@ struct server {
     time_t started;
     struct metrics metrics;
     struct loop *loop;
+    struct writer *writer;
     struct keys *keys;
     struct store *store;
     struct http *http;

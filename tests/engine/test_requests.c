@@ -597,6 +597,47 @@ static void test_cancelled_within_one_step(void **state)
     vinci_engine_close(engine);
 }
 
+/* Memory for one sequence: who begins in the step that ends a cancelled request gets its pages. */
+static void test_cancelled_gives_place(void **state)
+{
+    (void)state;
+    struct vinci_engine *engine = open_engine(false, 0, 1, NULL);
+    struct vinci_request *requests[2];
+    struct vinci_request_result result;
+    struct vinci_engine_info info;
+    struct vinci_error err;
+    size_t n_active = 0;
+    vinci_engine_info(engine, &info);
+    size_t n = info.n_ctx - 4;
+    int32_t *prompt = malloc(n * sizeof *prompt);
+    assert_non_null(prompt);
+    for (size_t r = 0; r < 2; r++) {
+        struct vinci_request_options options;
+        vinci_request_options_init(&options);
+        for (size_t i = 0; i < n; i++) prompt[i] = (int32_t)((i + r) % 1000);
+        options.prompt = prompt;
+        options.n_prompt = n;
+        options.max_new_tokens = 2;
+        assert_int_equal(vinci_request_submit(&requests[r], engine, &options, &err), VINCI_OK);
+        for (result.n_generated = 0; r == 0 && result.n_generated == 0;) {
+            assert_int_equal(vinci_engine_step(engine, &n_active, &err), VINCI_OK);
+            vinci_request_tokens(requests[r], &result.n_generated);
+        }
+    }
+    assert_false(vinci_request_done(requests[0]));
+    vinci_request_cancel(requests[0]);
+    while (!vinci_request_done(requests[1]))
+        assert_int_equal(vinci_engine_step(engine, &n_active, &err), VINCI_OK);
+    vinci_request_result(requests[0], &result);
+    assert_int_equal(result.finish, VINCI_FINISH_CANCELLED);
+    vinci_request_result(requests[1], &result);
+    assert_string_equal(result.error.text, "");
+    assert_int_not_equal(result.finish, VINCI_FINISH_ERROR);
+    for (size_t r = 0; r < 2; r++) vinci_request_close(requests[r]);
+    free(prompt);
+    vinci_engine_close(engine);
+}
+
 /* ---- held requests ------------------------------------------------------------------------- */
 
 static void test_paused_leaves_its_place(void **state)
@@ -799,6 +840,7 @@ int main(void)
         cmocka_unit_test(test_turns),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_cancelled_within_one_step),
+        cmocka_unit_test(test_cancelled_gives_place),
         cmocka_unit_test(test_script),
         cmocka_unit_test(test_failing_allocations),
         cmocka_unit_test(test_paused_leaves_its_place),

@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     routes_begin(&x);
     if (x.route) {
         x.route->handler(&x);
-        while (x.next && x.next(x.stream, &x.out)) {}
+        while (x.next && x.next(x.stream, 10, true, &x.out)) {}
         check(&x);
     }
     if (x.free_stream) x.free_stream(x.stream);

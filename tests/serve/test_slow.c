@@ -24,6 +24,7 @@ static struct vinci_engine *engine;
 static struct vinci_tokenizer *tokenizer;
 static struct server *server;
 static uint16_t port;
+static const char *version = "1.0"; /* of HTTP; with 1.1 streams come in chunks, by writer.c */
 
 static void open_server(unsigned write_seconds)
 {
@@ -35,6 +36,7 @@ static void open_server(unsigned write_seconds)
     serve.max_connections = 40;
     serve.header_seconds = serve.idle_seconds = serve.body_seconds = 1;
     serve.write_seconds = write_seconds;
+    serve.keep_alive_seconds = 1;
     if (serve_start(&server, engine, tokenizer, &serve, &err)) fail_msg("%s", err.text);
     serve_address(server, address, sizeof address);
     port = (uint16_t)atoi(strrchr(address, ':') + 1);
@@ -95,9 +97,9 @@ static int ask(const char *body)
     char text[1024];
     int fd = dial();
     int n = snprintf(text, sizeof text,
-                     "POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nConnection: "
-                     "close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                     strlen(body), body);
+                     "POST /v1/chat/completions HTTP/%s\r\nHost: localhost\r\n"
+                     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                     version, strlen(body), body);
     assert_true(say(fd, text, (size_t)n));
     return fd;
 }
@@ -215,10 +217,32 @@ static void test_all_connections(void **state)
     "\"top_logprobs\":20}"
 enum { ANSWER_BYTES = 16 << 20, LONG_TOKENS = 2000 };
 
+/* Leaves the chunks' contents; the text must begin with a header that announces them. False: they
+ * are not whole. */
+static bool join_chunks(char *text)
+{
+    char *to = strstr(text, "\r\n\r\n"), *at = to ? to + 4 : NULL, *end = text + strlen(text);
+    if (!at || !strcasestr(text, "Transfer-Encoding: chunked")) return false;
+    for (;;) {
+        size_t n = strtoul(at, &at, 16);
+        if (strncmp(at, "\r\n", 2) != 0 || n > (size_t)(end - at)) return false;
+        memmove(to, at + 2, n);
+        to += n;
+        at += 2 + n;
+        if (strncmp(at, "\r\n", 2) != 0) return false;
+        at += 2;
+        if (n == 0) break;
+    }
+    *to = '\0';
+    return at == end;
+}
+
 /* From the events' first content on: ids and times differ. */
 static size_t contents(char *text)
 {
     size_t n = 0;
+    if (version[2] == '1') assert_true(join_chunks(text));
+    assert_non_null(strstr(text, "data: [DONE]"));
     for (char *at = text; (at = strstr(at, "\"choices\":")); at++) {
         size_t size = strcspn(at, "\n");
         memmove(text + n, at, size);
@@ -281,6 +305,46 @@ static void test_no_reader(void **state)
     close_server();
 }
 
+/* The same as HTTP/1.1. */
+static void test_chunked_slow_readers(void **state)
+{
+    version = "1.1";
+    test_slow_readers(state);
+    version = "1.0";
+}
+
+static void test_chunked_no_reader(void **state)
+{
+    version = "1.1";
+    test_no_reader(state);
+    version = "1.0";
+}
+
+/* A stream that waits for its turn longer than a connection may stand still: a comment a second
+ * tells that it lives, and then it comes whole, which takes as long again. */
+static void test_chunked_silence(void **state)
+{
+    (void)state;
+    static char text[ANSWER_BYTES];
+    size_t n;
+    int fds[4];
+    version = "1.1";
+    open_server(1);
+    for (size_t i = 0; i < 4; i++)
+        fds[i] = ask("{" QUESTION ",\"ignore_eos\":true,\"max_tokens\":3000}");
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    int last = ask(LONG);
+    assert_true(hear(last, text, sizeof text, &n));
+    assert_non_null(strstr(text, ": keep-alive\n\n"));
+    contents(text);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(hear(fds[i], text, sizeof text, &n));
+        assert_non_null(strstr(text, "\"completion_tokens\":3000"));
+    }
+    version = "1.0";
+    close_server();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +352,9 @@ int main(void)
         cmocka_unit_test(test_all_connections),
         cmocka_unit_test(test_slow_readers),
         cmocka_unit_test(test_no_reader),
+        cmocka_unit_test(test_chunked_slow_readers),
+        cmocka_unit_test(test_chunked_no_reader),
+        cmocka_unit_test(test_chunked_silence),
     };
     return cmocka_run_group_tests_name("slow", tests, set_up, tear_down);
 }
