@@ -2,7 +2,8 @@
  *
  * The draw works on one array of values, the adjusted logits and later their exponentials, and one
  * of ids. A filter shortens both and keeps ids ascending, so "of equals the smaller id" needs no
- * sort anywhere. Plain greedy sampling reads the logits where they are. */
+ * sort anywhere. Where nothing but the temperature changes the logits, and for greedy sampling,
+ * they are read where they are. */
 #include "engine/sampler.h"
 
 #include "base/buf.h"
@@ -11,6 +12,7 @@
 #include "base/random.h"
 #include "engine/scan.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -258,6 +260,23 @@ static int32_t greedy_in_place(const struct sampler *s, const float *logits,
     return best;
 }
 
+/* Whether nothing but the temperature stands between the logits and the draw. */
+static bool is_plain(const struct sampler *s, const uint32_t *allowed)
+{
+    const struct vinci_sampling *o = &s->options;
+    return !allowed && !s->bias && !s->count.n_tokens && o->temperature > 0.0f && !o->top_k &&
+           o->top_p >= 1.0f && o->min_p <= 0.0f;
+}
+
+/* The same draw as below, bit by bit, straight from the logits; their largest is finite. */
+static int32_t draw_in_place(struct sampler *s, const float *logits, float max, double uniform)
+{
+    float temperature = s->options.temperature;
+    double sum = scan_exp(NULL, logits, s->n_vocab, max, temperature, s->block_sums);
+    return (int32_t)scan_find_exp(logits, s->n_vocab, max, temperature, s->block_sums,
+                                  uniform * sum);
+}
+
 /* Temperature, filters, draw; the values are logits, `max` the largest. */
 static int32_t draw(struct sampler *s, float max, double uniform)
 {
@@ -282,15 +301,19 @@ enum vinci_status sampler_draw(struct sampler *s, const float *logits, const uin
 {
     struct softmax model = {0};
     int32_t chosen = -1;
+    float max;
     if (s->n_top_wanted) model = find_top(s, logits);
     if (!s->c.value || (s->options.temperature <= 0.0f && !s->bias && !s->count.n_tokens)) {
         chosen = greedy_in_place(s, logits, allowed);
+    } else if (is_plain(s, allowed) &&
+               (max = scan_max(logits, s->n_vocab, NULL), max >= -FLT_MAX && max <= FLT_MAX)) {
+        chosen = draw_in_place(s, logits, max, random_uniform(s->options.seed, index));
     } else {
         struct candidates *c = load(s, logits);
         if (allowed) forbid(c->value, c->n, allowed);
         adjust(s, c->value);
         size_t first;
-        float max = scan_max(c->value, c->n, &first);
+        max = scan_max(c->value, c->n, &first);
         if (max > -INFINITY)
             chosen = s->options.temperature <= 0.0f
                          ? (int32_t)first

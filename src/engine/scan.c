@@ -123,8 +123,9 @@ static double sum4_total(const struct sum4 *sum)
     return (sum->low[0] + sum->low[1]) + (sum->high[0] + sum->high[1]);
 }
 
-double scan_exp(float *y, const float *x, size_t n, float max, float temperature,
-                double *block_sums)
+/* Inline, so that temperature 1 has a loop of its own: without a division, same bits. */
+static inline double exp_and_sum(float *y, const float *x, size_t n, float max, float temperature,
+                                 double *block_sums)
 {
     double sum = 0.0;
     for (size_t begin = 0; begin < n; begin += SCAN_BLOCK) {
@@ -149,6 +150,14 @@ double scan_exp(float *y, const float *x, size_t n, float max, float temperature
     return sum;
 }
 
+double scan_exp(float *y, const float *x, size_t n, float max, float temperature,
+                double *block_sums)
+{
+    if (temperature == 1.0f && !y) return exp_and_sum(NULL, x, n, max, 1.0f, block_sums);
+    if (temperature == 1.0f) return exp_and_sum(y, x, n, max, 1.0f, block_sums);
+    return exp_and_sum(y, x, n, max, temperature, block_sums);
+}
+
 double scan_sum(const float *x, size_t n, double *block_sums)
 {
     double sum = 0.0;
@@ -162,19 +171,46 @@ double scan_sum(const float *x, size_t n, double *block_sums)
     return sum;
 }
 
-size_t scan_find(const float *x, size_t n, const double *block_sums, double target)
+/* The block in which the running sum exceeds *target, which becomes what is left of it there. */
+static size_t find_block(const double *block_sums, size_t n_blocks, double *target)
 {
-    size_t block = 0, last = scan_n_blocks(n) - 1, found = 0;
+    size_t block = 0, last = n_blocks - 1;
     while (last > 0 && block_sums[last] <= 0.0) last--;
-    while (block < last && target >= block_sums[block]) target -= block_sums[block++];
-    size_t begin = block * SCAN_BLOCK, end = n - begin < SCAN_BLOCK ? n : begin + SCAN_BLOCK;
-    for (size_t i = begin; i < end; i++) {
+    while (block < last && *target >= block_sums[block]) *target -= block_sums[block++];
+    return block;
+}
+
+/* Of a block's n values: the last one where rounding left a little of the target. */
+static size_t find_in_block(const float *x, size_t n, double target)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++) {
         if (x[i] <= 0.0f) continue;
         found = i;
         if (target < x[i]) break;
         target -= x[i];
     }
-    return found; /* the block's last one where rounding left a little of the target */
+    return found;
+}
+
+static size_t block_size(size_t begin, size_t n)
+{
+    return n - begin < SCAN_BLOCK ? n - begin : SCAN_BLOCK;
+}
+
+size_t scan_find(const float *x, size_t n, const double *block_sums, double target)
+{
+    size_t begin = find_block(block_sums, scan_n_blocks(n), &target) * SCAN_BLOCK;
+    return begin + find_in_block(x + begin, block_size(begin, n), target);
+}
+
+size_t scan_find_exp(const float *x, size_t n, float max, float temperature,
+                     const double *block_sums, double target)
+{
+    float y[SCAN_BLOCK];
+    size_t begin = find_block(block_sums, scan_n_blocks(n), &target) * SCAN_BLOCK;
+    scan_exp(y, x + begin, block_size(begin, n), max, temperature, NULL);
+    return begin + find_in_block(y, block_size(begin, n), target);
 }
 
 /* ---- selection ---------------------------------------------------------------------------- */

@@ -37,8 +37,8 @@ float scan_usable(float x);
 void scan_copy_usable(float *y, const float *x, size_t n);
 
 /* y[i] = e^((x[i] - max) / temperature), 0 below e^-87; y may be x, or NULL if only the sum is
- * wanted. x is usable and at most max. Returns the sum; the sum of each SCAN_BLOCK is written to
- * block_sums [scan_n_blocks(n)] unless NULL. */
+ * wanted. x is at most max, which is finite; of NaN it is 0. Returns the sum; the sum of each
+ * SCAN_BLOCK is written to block_sums [scan_n_blocks(n)] unless NULL. */
 double scan_exp(float *y, const float *x, size_t n, float max, float temperature,
                 double *block_sums);
 
@@ -48,6 +48,10 @@ double scan_sum(const float *x, size_t n, double *block_sums);
 /* The first place where the running sum of x exceeds `target`, never one with x = 0; given the
  * block sums, it looks into one block only. x >= 0, not all 0; target < sum. */
 size_t scan_find(const float *x, size_t n, const double *block_sums, double target);
+
+/* The same for values e^((x[i] - max) / temperature) that scan_exp summed and did not store. */
+size_t scan_find_exp(const float *x, size_t n, float max, float temperature,
+                     const double *block_sums, double target);
 
 /* Keeps the k candidates of largest value, of equals the smaller ids. Values are usable. */
 void scan_keep_largest(struct candidates *c, size_t k);

@@ -255,6 +255,38 @@ static void test_large(void **state)
     free(logits);
 }
 
+/* A mask that allows everything goes the long way, with copies: the short one draws the same. */
+static void test_in_place(void **state)
+{
+    (void)state;
+    enum { N = 5003, N_DRAWS = 300 };
+    static const float temperatures[] = {0.3f, 1.0f, 1.7f, 40.0f};
+    static const float odd[] = {NAN, -INFINITY, -0.0f, 0.0f, -NAN, -3e38f, 87.0f};
+    float *logits = calloc(N, sizeof *logits);
+    uint32_t *all = malloc((N / 32 + 1) * sizeof *all);
+    memset(all, 0xff, (N / 32 + 1) * sizeof *all);
+    for (int shape = 0; shape < 4; shape++) {
+        for (int i = 0; i < N; i++) logits[i] = (shape < 2 ? 3.0f : 0.1f) * noise(5, (uint64_t)i);
+        for (int i = 0; shape % 2 && i < N; i += 7) logits[i] = odd[i / 7 % (int)ARRAY_SIZE(odd)];
+        if (shape == 3) logits[N - 2] = INFINITY;
+        for (size_t k = 0; k < ARRAY_SIZE(temperatures); k++) {
+            struct vinci_sampling o = {.temperature = temperatures[k], .top_p = 1};
+            o.repetition_penalty = 1;
+            struct sampler *s = make(&o, N, 0);
+            for (size_t i = 0; i < N_DRAWS; i++) {
+                int32_t token = -1, same = -1;
+                struct vinci_error err;
+                assert_int_equal(sampler_draw(s, logits, NULL, i, &token, NULL, &err), VINCI_OK);
+                assert_int_equal(sampler_draw(s, logits, all, i, &same, NULL, &err), VINCI_OK);
+                assert_int_equal(token, same);
+            }
+            sampler_free(s);
+        }
+    }
+    free(logits);
+    free(all);
+}
+
 static int descending(const void *a, const void *b)
 {
     float x = *(const float *)a, y = *(const float *)b;
@@ -665,6 +697,7 @@ int main(void)
         cmocka_unit_test(test_checker_notices),
         cmocka_unit_test(test_uniform_draws),
         cmocka_unit_test(test_large),
+        cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_keep_largest),
         cmocka_unit_test(test_draws_are_independent),
         cmocka_unit_test(test_fixed_draws),
