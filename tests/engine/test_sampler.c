@@ -259,7 +259,7 @@ static void test_large(void **state)
 static void test_in_place(void **state)
 {
     (void)state;
-    enum { N = 5003, N_DRAWS = 300 };
+    enum { N = 5003, N_PAIRS = 300 };
     static const float temperatures[] = {0.3f, 1.0f, 1.7f, 40.0f};
     static const float odd[] = {NAN, -INFINITY, -0.0f, 0.0f, -NAN, -3e38f, 87.0f};
     float *logits = calloc(N, sizeof *logits);
@@ -273,7 +273,7 @@ static void test_in_place(void **state)
             struct vinci_sampling o = {.temperature = temperatures[k], .top_p = 1};
             o.repetition_penalty = 1;
             struct sampler *s = make(&o, N, 0);
-            for (size_t i = 0; i < N_DRAWS; i++) {
+            for (size_t i = 0; i < N_PAIRS; i++) {
                 int32_t token = -1, same = -1;
                 struct vinci_error err;
                 assert_int_equal(sampler_draw(s, logits, NULL, i, &token, NULL, &err), VINCI_OK);
