@@ -267,7 +267,7 @@ static void test_slow_readers(void **state)
     n_fast = contents(fast);
     for (size_t i = 0; i < 3; i++) fds[i] = ask(LONG);
     struct vinci_engine_info info = {0};
-    for (int i = 0; i < 400 && info.n_paused < 3; i++) {
+    for (int i = 0; i < 1600 && info.n_paused < 3; i++) {
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
         vinci_engine_info(engine, &info);
     }
